@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# The test layers: hack/test.sh lint | unit | envoy | all
+#
+#   lint   gofmt, vet, staticcheck, generated files
+#   unit   everything that needs no root, under the race detector
+#   envoy  real Envoys in network namespaces: root, Linux
+#
+# all runs lint, then unit and envoy side by side, and ends with what was slow.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
+mkdir -p build
+tool() { go tool -modfile=hack/tools/go.mod "$@"; }
+
+# Packages whose tests need root and network namespaces.
+rooted='/(internal/lab|injector/redirect|test/mesh)(/|$)'
+# Packages that are run by hand or by make bench, not here.
+elsewhere='/(test/bench)(/|$)'
+
+lint() {
+  local bad
+  bad=$(gofmt -l $(git ls-files -co --exclude-standard '*.go'))
+  if [ -n "$bad" ]; then echo "gofmt wanted: $bad" >&2; return 1; fi
+  go vet ./...
+  tool staticcheck ./...
+  ./hack/check-generated.sh
+}
+
+unit() {
+  tool gotestsum --format pkgname --jsonfile build/unit.json -- -race -timeout 15m \
+    $(go list ./... | grep -vE "$rooted" | grep -vE "$elsewhere")
+}
+
+envoy() {
+  if [ "$(id -u)" != 0 ]; then
+    echo "the real-Envoy tests make network namespaces: run as root" >&2
+    return 1
+  fi
+  tool gotestsum --format pkgname --jsonfile build/envoy.json -- -p 1 -timeout 25m \
+    $(go list ./... | grep -E "$rooted")
+}
+
+slow() {
+  echo "slowest tests:"
+  cat build/unit.json build/envoy.json 2>/dev/null |
+    tool gotestsum tool slowest --threshold 2s | head -25
+}
+
+case "${1:-all}" in
+lint) lint ;;
+unit) unit ;;
+envoy) envoy ;;
+all)
+  lint
+  unit >build/unit.log 2>&1 &
+  unit_pid=$!
+  status=0
+  envoy || status=1
+  wait "$unit_pid" || status=1
+  cat build/unit.log
+  slow
+  exit $status
+  ;;
+*)
+  echo "usage: hack/test.sh lint|unit|envoy|all" >&2
+  exit 2
+  ;;
+esac
