@@ -1,7 +1,9 @@
 package mesh
 
 import (
+	"cmp"
 	"net/netip"
+	"time"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
@@ -17,6 +19,11 @@ func (n Name) String() string { return n.Namespace + "/" + n.Name }
 
 // IsZero reports whether n names nothing.
 func (n Name) IsZero() bool { return n == Name{} }
+
+// Compare orders names by namespace, then by name.
+func (n Name) Compare(o Name) int {
+	return cmp.Or(cmp.Compare(n.Namespace, o.Namespace), cmp.Compare(n.Name, o.Name))
+}
 
 // Protocol is what a Service port says it speaks (KEP-3726 appProtocol, the
 // port's name, or nothing at all).
@@ -56,6 +63,9 @@ type Service struct {
 	ClientIPAffinity bool
 	// Annotations holds only those under fairlead.dev/.
 	Annotations map[string]string
+	// Created is the creation time in UTC, to the second; zero if unknown. Of two
+	// Services that claim an address the older one has it.
+	Created time.Time
 	// Source says where the object was read: "file:line" for manifests.
 	Source string
 }
@@ -69,6 +79,8 @@ type Port struct {
 	// port. The number that counts is the endpoint's.
 	TargetPort string
 	Protocol   Protocol
+	// AppProtocol is spec.ports[].appProtocol as it stands there.
+	AppProtocol string
 }
 
 // Port returns the port with that number, or nil.
@@ -220,6 +232,11 @@ type Settings struct {
 	// Ranges are the Service and pod address ranges, widened to covering prefixes.
 	// A destination outside them is passed through untouched.
 	Ranges []netip.Prefix
+	// ServiceRanges is the part of Ranges that holds cluster IPs and nothing else
+	// (KEP-1880, ServiceCIDR); empty if not known. An address in there that no
+	// Service has is answered with no endpoints; elsewhere in Ranges such an address
+	// may be a node's, and is passed through.
+	ServiceRanges []netip.Prefix
 	// ServerFirstPorts are ports on which the server speaks first, besides
 	// DefaultServerFirstPorts.
 	ServerFirstPorts []uint16

@@ -1,6 +1,9 @@
 package mesh
 
-import "net/netip"
+import (
+	"cmp"
+	"net/netip"
+)
 
 // Kind says what sort of value a Key names.
 type Kind uint8
@@ -14,7 +17,27 @@ const (
 	KindPod                       // View.Pod
 	KindNamespace                 // View.Namespace
 	KindSettings                  // View.Settings
+	KindExternal                  // View.External
 )
+
+var kindNames = [...]string{
+	KindService:   "service",
+	KindEndpoints: "endpoints",
+	KindRoutes:    "routes",
+	KindAddress:   "address",
+	KindPod:       "pod",
+	KindNamespace: "namespace",
+	KindSettings:  "settings",
+	KindExternal:  "external addresses",
+}
+
+// String returns the kind in lower case.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) && kindNames[k] != "" {
+		return kindNames[k]
+	}
+	return "unknown"
+}
 
 // Key names a value that a View can look up. It is comparable. Name is set for
 // the kinds that go by name (a Namespace has only Name.Name), Address for
@@ -23,6 +46,29 @@ type Key struct {
 	Kind    Kind
 	Name    Name
 	Address netip.Addr
+}
+
+// String names the value for a person: "Service default/reviews: endpoints".
+func (k Key) String() string {
+	switch k.Kind {
+	case KindService:
+		return "Service " + k.Name.String()
+	case KindEndpoints, KindRoutes:
+		return "Service " + k.Name.String() + ": " + k.Kind.String()
+	case KindAddress:
+		return "address " + k.Address.String()
+	case KindPod:
+		return "Pod " + k.Name.String()
+	case KindNamespace:
+		return "Namespace " + k.Name.Name
+	default:
+		return k.Kind.String()
+	}
+}
+
+// Compare orders keys by kind, name and address.
+func (k Key) Compare(o Key) int {
+	return cmp.Or(cmp.Compare(k.Kind, o.Kind), k.Name.Compare(o.Name), k.Address.Compare(o.Address))
 }
 
 // View looks up the present values. What it returns is immutable; nil means
@@ -36,7 +82,14 @@ type View interface {
 	Pod(Name) *Pod
 	// Owner says whose the address is now. A Service goes before a pod.
 	Owner(netip.Addr) Owner
+	// Sharers returns the Services that claim the address, its owner first. More than
+	// one may: a load balancer's address is often shared, by Services with different
+	// ports. A change of the list counts as one of the address (KindAddress).
+	Sharers(netip.Addr) []Name
 	// Routes returns the routes that name the Service as a parent, wherever they
 	// live: oldest first, then by namespace and name, HTTP and GRPC together.
 	Routes(parent Name) []*Route
+	// External returns the ExternalAddresses of all Services: sorted, each once. It
+	// changes (KindExternal) only when this list does.
+	External() []netip.Addr
 }

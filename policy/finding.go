@@ -5,10 +5,12 @@ import "github.com/fairlead/fairlead/mesh"
 // Severity of a Finding.
 type Severity string
 
-// The severities. An Error makes fairlead lint exit 1; a Warning does so with --strict.
+// The severities. An Error makes fairlead lint exit 1; a Warning does so with
+// --strict; an Info never does.
 const (
 	Error   Severity = "error"
 	Warning Severity = "warning"
+	Info    Severity = "info"
 )
 
 // Finding is one problem in one field of one object, and the way out.

@@ -6,7 +6,9 @@ import (
 	"github.com/fairlead/fairlead/mesh"
 )
 
-// Outbound is how callers from one namespace reach one port of a Service.
+// Outbound is how callers from one namespace reach one port of a Service. It
+// holds everything that the routes say, with all defaults of the Gateway API
+// filled in; nobody needs to look at a route again.
 type Outbound struct {
 	Service mesh.Name
 	Port    uint16
@@ -17,13 +19,23 @@ type Outbound struct {
 }
 
 // Rule is one match of one rule of a route, and what to do with a request that fits.
+//
+// Where a request is said to get a 500, a gRPC request (Match.GRPC) gets the
+// status UNAVAILABLE (Gateway API, GRPCRouteRule.backendRefs).
 type Rule struct {
 	// From says which object this came from.
 	From  RuleSource
 	Match Match
+	// Invalid says, if not empty, why every request that fits gets a 500: the rule
+	// asks for something that is not understood. It has no Redirect and no Backends,
+	// and Match may then fit more than the route wrote: a condition that cannot be
+	// understood is left out, so that no request which the rule meant falls through
+	// to a wider one.
+	Invalid string
 	// Redirect, if set, answers the request; there are no Backends then.
 	Redirect *Redirect
-	// Filters apply to every backend of the rule.
+	// Filters apply to every backend of the rule, before the backend's own: where
+	// both set the same thing, the backend's holds.
 	Filters Filters
 	// Backends with a weight of 0 are left out. None left: requests get a 500
 	// (Gateway API, HTTPRouteRule.backendRefs).
@@ -32,7 +44,8 @@ type Rule struct {
 	// not exist or may not be used: that share of the requests gets a 500.
 	InvalidWeight uint32
 	Timeouts      Timeouts
-	// Retry is nil where the defaults hold (DefaultRetry).
+	// Retry is nil where the defaults hold (DefaultRetry). Attempts of 0 turns all
+	// retries off, those of the defaults as well.
 	Retry *Retry
 }
 
@@ -40,8 +53,8 @@ type Rule struct {
 type RuleSource struct {
 	Kind  string // HTTPRoute or GRPCRoute
 	Route mesh.Name
-	Rule  int // index in spec.rules
-	Match int // index in spec.rules[].matches
+	Rule  int // index in spec.rules; 0 if there are none (the API's default rule)
+	Match int // index in spec.rules[].matches; 0 if there are none
 	// RuleName is spec.rules[].name, if any (GEP-995).
 	RuleName string
 }
@@ -49,7 +62,9 @@ type RuleSource struct {
 // StringMatchKind is how a string is compared.
 type StringMatchKind uint8
 
-// The kinds of comparison. PathPrefix compares whole path elements.
+// The kinds of comparison. PathPrefix compares whole path elements: "/a" fits
+// "/a", "/a/" and "/a/b", not "/ab"; its Value has no trailing slash, unless it
+// is "/" and fits everything.
 const (
 	Exact StringMatchKind = iota + 1
 	PathPrefix
@@ -63,7 +78,8 @@ type StringMatch struct {
 }
 
 // NamedMatch compares the value of a header or a query parameter. Header names
-// are in lower case.
+// are in lower case ("host" is the request's authority); names of query
+// parameters are as written. A name occurs once in a list.
 type NamedMatch struct {
 	Name string
 	StringMatch
@@ -72,7 +88,8 @@ type NamedMatch struct {
 // Match says which requests fit; all of its parts must.
 type Match struct {
 	// Path is nil if every path fits.
-	Path    *StringMatch
+	Path *StringMatch
+	// Method is empty if every method fits.
 	Method  string
 	Headers []NamedMatch
 	Query   []NamedMatch
@@ -84,7 +101,8 @@ type Match struct {
 // HeaderValue is a header to set or add; names are in lower case.
 type HeaderValue struct{ Name, Value string }
 
-// HeaderChange is a header modifier filter: remove, then set, then add.
+// HeaderChange is a header modifier filter: remove, then set, then add. A name
+// occurs once in all of it. "host" is never here: setting it is a Rewrite.
 type HeaderChange struct {
 	Set    []HeaderValue
 	Add    []HeaderValue
@@ -113,25 +131,33 @@ type Rewrite struct {
 	PrefixMatch *string // replaces the prefix that Match.Path matched
 }
 
-// Redirect answers a request with a redirect.
+// Redirect answers a request with a redirect. At most one of the paths is set.
 type Redirect struct {
-	Scheme      string // "" keeps it
-	Host        string // "" keeps it
-	Port        uint16 // 0: see Gateway API, HTTPRequestRedirectFilter.port
+	Scheme string // "http" or "https"; "" keeps it
+	Host   string // "" keeps it, without its port
+	// Port that the Location points to, never 0: the filter's own, else the
+	// scheme's, else the Service's (Gateway API, HTTPRequestRedirectFilter.port).
+	Port uint16
+	// ImpliedPort reports that Port is the scheme's own (http 80, https 443): the
+	// Location should not show it.
+	ImpliedPort bool
 	FullPath    *string
-	PrefixMatch *string
-	Code        int // 301, 302, 303, 307 or 308
+	PrefixMatch *string // replaces the prefix that Match.Path matched
+	Code        int     // 301, 302, 303, 307 or 308
 }
 
 // Mirror copies a share of the requests to a backend, whose answers are dropped.
 type Mirror struct {
 	Backend Target
-	// Numerator / Denominator of the requests.
+	// Numerator / Denominator of the requests: 0 < Numerator <= Denominator.
 	Numerator, Denominator uint32
 }
 
-// CORS is the Gateway API's CORS filter (GEP-1767).
+// CORS is the Gateway API's CORS filter (GEP-1767). A "*" stands alone in its
+// list, but for ExposeHeaders.
 type CORS struct {
+	// AllowOrigins are "*" or "<scheme>://<host>[:<port>]"; a "*" in the host stands
+	// for any number of labels to its left.
 	AllowOrigins     []string
 	AllowCredentials bool
 	AllowMethods     []string
@@ -153,7 +179,8 @@ type Backend struct {
 	Filters Filters
 }
 
-// Timeouts of a rule. Nil is unset, zero is "no timeout".
+// Timeouts of a rule. Zero is "no timeout", and so is nil: the mesh has no limit
+// of its own.
 type Timeouts struct {
 	// Request bounds the whole request with its retries.
 	Request *time.Duration
@@ -161,13 +188,15 @@ type Timeouts struct {
 	BackendRequest *time.Duration
 }
 
-// Retry says what is tried again.
+// Retry says what is tried again (GEP-1731, as of Gateway API v1.7). What may
+// have been processed is never retried, unless its status is among Codes.
 type Retry struct {
 	// Attempts beyond the first.
 	Attempts uint32
-	// Codes are the HTTP status codes that are retried.
+	// Codes are the HTTP status codes that are retried, sorted.
 	Codes []uint32
-	// Backoff is the least time between two tries; zero is the default.
+	// Backoff is the base interval of the back-off between tries, which may be
+	// jittered and grow; zero is the default.
 	Backoff time.Duration
 	// Unreached retries what surely never reached the app: it is safe for every
 	// request, idempotent or not, and always on unless retries are off.

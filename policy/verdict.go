@@ -9,6 +9,23 @@ type ConditionType string
 const (
 	Accepted     ConditionType = "Accepted"
 	ResolvedRefs ConditionType = "ResolvedRefs"
+	// PartiallyInvalid stands only where it is true: some rules are valid, and the
+	// others are dropped. Requests that match these get a 500.
+	PartiallyInvalid ConditionType = "PartiallyInvalid"
+)
+
+// The reasons of these conditions. All but ReasonConflicted are in the Gateway
+// API's Go types; that one is GEP-1294's.
+const (
+	ReasonAccepted            = "Accepted"
+	ReasonNoMatchingParent    = "NoMatchingParent"
+	ReasonConflicted          = "Conflicted"
+	ReasonUnsupportedValue    = "UnsupportedValue"
+	ReasonIncompatibleFilters = "IncompatibleFilters"
+	ReasonResolvedRefs        = "ResolvedRefs"
+	ReasonInvalidKind         = "InvalidKind"
+	ReasonBackendNotFound     = "BackendNotFound"
+	ReasonUnsupportedProtocol = "UnsupportedProtocol"
 )
 
 // Verdict is what the mesh thinks of one route under one of its parents: the
@@ -28,10 +45,13 @@ type Verdict struct {
 
 // Condition is one condition of a Verdict.
 type Condition struct {
-	Type    ConditionType
-	Status  bool
-	Reason  string // a RouteConditionReason of the Gateway API
-	Message string // for a person: which field, what was found, the way out
-	// Findings are the single problems behind a false status, each with its field.
+	Type   ConditionType
+	Status bool
+	Reason string // a RouteConditionReason of the Gateway API
+	// Message is for a person: which field, what was found, the way out. The same
+	// problem always reads the same: no times, a fixed order.
+	Message string
+	// Findings are the single problems that the condition speaks of, each with its
+	// field, in the order of the fields.
 	Findings []Finding
 }

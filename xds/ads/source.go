@@ -2,6 +2,7 @@ package ads
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -60,9 +61,15 @@ type Built struct {
 	// endpoints before the virtual host that names them. The server waits a bounded
 	// time and counts when it had to go on without.
 	After []Ref
-	// TTLVersion, if set, is used as the resource's version in place of the hash of
+	// Version, if set, is used as the resource's version in place of the hash of
 	// its content. Only for resources that are private to a client (Source.Private).
 	Version string
+}
+
+// Renewal says when a private resource is to be made anew.
+type Renewal struct {
+	// At is the time; zero means never. It already has its jitter.
+	At time.Time
 }
 
 // Ref names a resource for the client that holds the referring one.
@@ -72,7 +79,7 @@ type Ref struct {
 }
 
 // Source makes the resources that the Server serves. All methods are called
-// concurrently and must not block for long: no I/O.
+// concurrently and must not block for long: no I/O. They must not call the Server.
 type Source interface {
 	// Resolve turns a name that c subscribes to into the key of the resource that
 	// c gets under it. It depends on nothing but its arguments. False means that c
@@ -90,9 +97,20 @@ type Source interface {
 	Sticky(k Key) bool
 	// Private reports that k is made for each client anew by Issue and kept by no one.
 	Private(k Key) bool
-	// Issue makes a private resource for c. have is the version that c reports to
-	// hold from an earlier stream ("" if none): if it is still good, Issue returns
-	// it in Version with a nil Message and nothing is sent. renew says when to call
-	// Issue again.
+	// Issue makes a private resource for c. have is the version that c holds, from an
+	// earlier stream or (Server.Reissue) from this one, "" if none or if a renewal is
+	// due: if it is still good, Issue returns it in Version with a nil Message and
+	// nothing is sent. renew says when to call Issue again; then have is "". With an
+	// error nothing changes for c, and Issue is called again after a while.
 	Issue(ctx context.Context, c *Client, k Key, have string) (b Built, renew Renewal, err error)
+}
+
+// Overflower may be implemented by a Source that bounds what one client
+// gathers. The Server holds at most Config.StickyLimit sticky resources for a
+// client under their own keys; beyond that it uses Overflow(k) for k.
+type Overflower interface {
+	// Overflow returns what a client gets in place of the sticky key k: a cheap
+	// stand-in (a pass-through). Type and Name must be those of k, so the Variant
+	// tells them apart.
+	Overflow(k Key) Key
 }

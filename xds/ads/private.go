@@ -1,0 +1,203 @@
+package ads
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// issuing is what a stream keeps for a private resource: not its content.
+type issuing struct {
+	running bool
+	again   bool // asked for while running
+	stop    context.CancelFunc
+	at      time.Time // when to issue it anew; zero: never
+	wait    time.Duration
+}
+
+func (i *issuing) cancel() {
+	if i.stop != nil {
+		i.stop()
+	}
+}
+
+const (
+	issueRetryMin = time.Second
+	issueRetryMax = 30 * time.Second
+)
+
+// planPrivate sees to it that the bytes of h are there if they are to be sent. It
+// reports false if they are not: they are being made.
+func (s *stream) planPrivate(h *held, now time.Time) bool {
+	p := h.e.state.Load()
+	if p == nil {
+		if h.ext.issue.at.After(now) {
+			return false // an attempt failed; the timer sees to the next
+		}
+		have := h.ext.reported
+		if have == foreignVersion.blob.id {
+			have = ""
+		}
+		s.issue(h, have)
+		return false
+	}
+	if !p.cur.absent && !p.bad && p.cur.blob.buf == nil && (h.is(resend) || !h.sent.same(p.cur)) {
+		s.issue(h, "")
+		return false
+	}
+	return true
+}
+
+// bare replaces the version of a private resource by one without its bytes, for
+// they are on their way to the client and kept by no one.
+func (h *held) bare(v *version) *version {
+	b := &version{blob: &blob{id: v.blob.id}, refs: v.refs, after: v.after, builtAt: v.builtAt}
+	h.e.publish(b, nil)
+	if x := h.ext; x != nil {
+		for i := range x.counted {
+			if x.counted[i] == v {
+				x.counted[i] = b
+			}
+		}
+	}
+	return b
+}
+
+// issue has a private resource made, in a goroutine of its own.
+func (s *stream) issue(h *held, have string) {
+	is := h.ext.issue
+	if is.running {
+		is.again = true
+		return
+	}
+	ctx, cancel := context.WithCancel(s.wire.Context())
+	is.running, is.stop, is.at = true, cancel, time.Time{}
+	s.srv.wg.Add(1)
+	go func() {
+		defer s.srv.wg.Done()
+		defer cancel()
+		s.srv.issue(ctx, s, h, have)
+	}()
+}
+
+// issue calls the source, a bounded number of times at once.
+func (srv *Server) issue(ctx context.Context, s *stream, h *held, have string) {
+	if srv.issueSem.Acquire(ctx, 1) != nil {
+		return // the stream is gone, or the client no longer wants it
+	}
+	start := time.Now()
+	built, renew, err := srv.callIssue(ctx, s.client.Load(), h.e.key, have)
+	srv.issueSem.Release(1)
+	var v *version
+	switch {
+	case err != nil:
+	case built.Message == nil && have != "" && built.Version == have:
+		v = &version{blob: &blob{id: have}, refs: built.Refs, after: built.After}
+	default:
+		v, err = srv.encode(h.e, built)
+	}
+	if v != nil {
+		v.builtAt = start
+	}
+	srv.stats.issues.Add(1)
+	srv.stats.issueNanos.Add(int64(time.Since(start)))
+	if err != nil && ctx.Err() == nil {
+		srv.stats.issueErrors.Add(1)
+		srv.log.Error("a private resource cannot be issued; it is tried again", "client", s.label(), "resource", h.e.key.String(), "error", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h.is(dead) || s.closed || h.ext == nil || h.ext.issue == nil {
+		return
+	}
+	s.issued(h, v, renew, err)
+	s.kick()
+}
+
+// issued takes the outcome. v is nil if there was an error.
+func (s *stream) issued(h *held, v *version, renew Renewal, err error) {
+	is := h.ext.issue
+	is.running, is.stop = false, nil
+	now := time.Now()
+	if err != nil {
+		is.wait = min(max(2*is.wait, issueRetryMin), issueRetryMax)
+		is.at = now.Add(is.wait/2 + rand.N(is.wait/2+1))
+		s.arm(is.at)
+		return
+	}
+	is.wait = 0
+	if is.at = renew.At; !is.at.IsZero() {
+		s.arm(is.at)
+	}
+	h.e.publish(v, nil)
+	held := h.ext.reported
+	if !v.absent && v.blob.buf == nil {
+		// What the client has is still good.
+		if h.sent == nil || h.sent.same(v) {
+			h.sent, h.acked = v, v
+		}
+		held = ""
+	}
+	h.ext.reported = ""
+	if held != "" && h.sent == nil {
+		h.sent, h.acked = foreignVersion, foreignVersion
+	}
+	s.mark(h)
+	if is.again {
+		is.again = false
+		s.issue(h, h.held())
+	}
+}
+
+// held returns the version that the client has of a private resource.
+func (h *held) held() string {
+	if h.acked == nil || h.acked == foreignVersion || !h.acked.same(h.sent) {
+		return ""
+	}
+	return h.acked.blob.id
+}
+
+// callIssue runs Source.Issue. A panic in it is an error of that resource.
+func (srv *Server) callIssue(ctx context.Context, c *Client, k Key, have string) (b Built, r Renewal, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return srv.source.Issue(ctx, c, k, have)
+}
+
+// renew issues anew what is due.
+func (s *stream) renew(now time.Time) {
+	for _, h := range s.privates {
+		is := h.ext.issue
+		switch {
+		case is.at.IsZero() || is.running:
+		case is.at.After(now):
+			s.arm(is.at)
+		case s.deliverable(h):
+			s.issue(h, "")
+		default:
+			is.at = time.Time{}
+		}
+	}
+}
+
+// Reissue has Source.Issue called again for the private resources that match, of
+// clients that are connected: after the issuer has changed, say. The source is
+// told the version that the client has and may leave it at that.
+func (srv *Server) Reissue(match func(*Client, Key) bool) {
+	for _, s := range srv.list() {
+		c := s.client.Load()
+		s.mu.Lock()
+		if !s.closed {
+			for _, h := range s.privates {
+				if s.deliverable(h) && match(c, h.e.key) {
+					s.issue(h, h.held())
+				}
+			}
+		}
+		s.mu.Unlock()
+	}
+}

@@ -1,0 +1,264 @@
+package ads
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// subscribe follows the rules of the delta protocol (Envoy's xds_protocol, "How
+// the client specifies what resources to return"):
+//
+//   - a first request without names is a wildcard, for clusters and listeners;
+//   - "*" is a wildcard for any type; unsubscribing from it ends it;
+//   - a name that is subscribed again is sent again;
+//   - a name that is unsubscribed under a wildcard is answered, with the resource
+//     or with its removal;
+//   - initial_resource_versions count in the first request of a type only.
+//
+// A subscription to a virtual host's name without "/" is that of a route
+// configuration to all of its virtual hosts.
+func (s *stream) subscribe(r *request, now time.Time) error {
+	t := r.typ
+	ts := &s.types[t]
+	first := !ts.seen
+	ts.seen = true
+	if first && len(r.subscribe) == 0 && (t == Cluster || t == Listener) {
+		if err := s.wildcard(t, "", len(r.initial) == 0); err != nil {
+			return err
+		}
+	}
+	for _, name := range r.subscribe {
+		var err error
+		switch {
+		case name == "":
+		case name == "*":
+			err = s.wildcard(t, "", len(r.initial) == 0)
+		case t == VirtualHost && !strings.Contains(name, "/"):
+			err = s.wildcard(t, name+"/", false)
+		default:
+			err = s.subscribeName(t, name, first)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if first {
+		if err := s.report(t, r.initial, now); err != nil {
+			return err
+		}
+	}
+	for _, name := range r.unsubscribe {
+		switch {
+		case name == "*":
+			s.unwildcard(t, "")
+		case t == VirtualHost && !strings.Contains(name, "/"):
+			s.unwildcard(t, name+"/")
+		default:
+			s.unsubscribeName(t, name)
+		}
+	}
+	return nil
+}
+
+func (s *stream) subscribeName(t Type, name string, first bool) error {
+	h, err := s.hold(t, name)
+	if err != nil {
+		return err
+	}
+	if !h.is(explicit) {
+		s.types[t].subscribed++
+	}
+	h.flags |= explicit
+	h.flags &^= told
+	if !first && h.sent != nil && !h.sent.absent {
+		h.flags |= resend
+	}
+	s.learn(h)
+	s.mark(h)
+	return nil
+}
+
+func (s *stream) unsubscribeName(t Type, name string) {
+	h := s.sets[t].get(name)
+	if h == nil || !h.is(explicit) {
+		return
+	}
+	h.flags &^= explicit | told
+	s.types[t].subscribed--
+	if !s.deliverable(h) {
+		s.forget(h)
+		return
+	}
+	if h.wanted() {
+		h.flags |= resend
+	}
+	s.mark(h)
+}
+
+// wildcard subscribes to all resources of t whose names begin with prefix:
+// those that the source names, and what the client's workload has asked for
+// before. With answer the client waits for a response even if there are none.
+func (s *stream) wildcard(t Type, prefix string, answer bool) error {
+	ts := &s.types[t]
+	if prefix == "" {
+		if ts.wildcard {
+			return nil
+		}
+		ts.wildcard = true
+	} else {
+		if slices.Contains(ts.prefixes, prefix) {
+			return nil
+		}
+		ts.prefixes = append(ts.prefixes, prefix)
+	}
+	ts.empty = answer
+	for _, h := range s.sets[t] {
+		s.mark(h)
+	}
+	c := s.client.Load()
+	if err := s.holdAll(t, s.srv.source.Wildcard(c, t), prefix, wild); err != nil {
+		return err
+	}
+	return s.holdAll(t, s.srv.scopes.names(c.Workload, t), prefix, scope)
+}
+
+func (s *stream) holdAll(t Type, names []string, prefix string, reason uint16) error {
+	for _, name := range names {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		h, err := s.hold(t, name)
+		if err != nil {
+			return err
+		}
+		h.flags |= reason
+		s.mark(h)
+	}
+	return nil
+}
+
+func (s *stream) unwildcard(t Type, prefix string) {
+	ts := &s.types[t]
+	if prefix == "" {
+		ts.wildcard = false
+	} else {
+		ts.prefixes = slices.DeleteFunc(ts.prefixes, func(p string) bool { return p == prefix })
+	}
+	ts.empty = false
+	for _, h := range slices.Clone(s.sets[t]) {
+		if h.is(dead) || s.underWildcard(t, h.e.key.Name) {
+			continue
+		}
+		h.flags &^= wild | scope
+		if !h.is(explicit) {
+			s.forget(h)
+		}
+	}
+}
+
+// forget notes that the client no longer has h, since it does not subscribe to
+// it any more. It stays known while other resources refer to it.
+func (s *stream) forget(h *held) {
+	h.sent, h.acked = nil, nil
+	h.flags &^= wild | scope | kept | reported | resend | solo | told
+	if h.ext != nil {
+		h.ext.reported = ""
+	}
+	s.mark(h)
+}
+
+// report takes what a reconnecting client says it has. Equal versions are not
+// sent again. What nothing needs is held for a while, since the client may not
+// have named yet what needs it, and then removed; what is sticky stays.
+func (s *stream) report(t Type, initial map[string]string, now time.Time) error {
+	byReport := false
+	for name, version := range initial {
+		h := s.sets[t].get(name)
+		if h == nil && !s.underWildcard(t, name) {
+			continue
+		}
+		h, err := s.hold(t, name)
+		if err != nil {
+			return err
+		}
+		h.more().reported = version
+		if h.ext.reported == "" {
+			h.ext.reported = foreignVersion.blob.id
+		}
+		h.flags |= reported
+		byReport = true
+		if h.e.sticky {
+			h.flags |= kept
+			s.learn(h)
+		}
+		s.mark(h)
+	}
+	if byReport {
+		s.reportedUntil = now.Add(s.srv.cfg.ReportedGrace)
+		s.arm(s.reportedUntil)
+	}
+	return nil
+}
+
+// compare finds out whether the version that the client reports is one of ours.
+// It reports false if that cannot be said yet.
+func (s *stream) compare(h *held) bool {
+	p := h.e.state.Load()
+	if p == nil {
+		return false
+	}
+	id := h.ext.reported
+	h.ext.reported = ""
+	if h.sent != nil {
+		return true // sent meanwhile
+	}
+	h.sent, h.acked = foreignVersion, foreignVersion
+	for _, v := range [...]*version{p.cur, p.good} {
+		if v != nil && !v.absent && v.blob.id == id {
+			h.sent, h.acked = v, v
+			if h.e.accept(v) {
+				s.retouch = append(s.retouch, h.e)
+			}
+			h.e.moved()
+			break
+		}
+	}
+	return true
+}
+
+// dropReported ends the grace of what is held by report alone.
+func (s *stream) dropReported(now time.Time) {
+	if s.unbuilt() && now.Before(s.reportedUntil.Add(2*s.srv.cfg.ReportedGrace)) {
+		s.arm(now.Add(s.srv.cfg.ReportedGrace / 2))
+		return
+	}
+	s.reportedUntil = time.Time{}
+	for t := range s.sets {
+		for _, h := range s.sets[t] {
+			if h.is(reported) {
+				h.flags &^= reported
+				s.mark(h)
+			}
+		}
+	}
+}
+
+// unbuilt reports that something the client is to have is still being made.
+func (s *stream) unbuilt() bool {
+	for t := range s.sets {
+		for _, h := range s.sets[t] {
+			if h.e.state.Load() == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func errTooMany(limit int) error {
+	return status.Errorf(codes.ResourceExhausted, "the stream would hold more than %d resources", limit)
+}
