@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -115,7 +114,7 @@ func workloadTLS(t *testing.T, a *Authority, id mesh.Identity) *tls.Config {
 
 // handshake runs one over a pipe and returns the URI that each end saw.
 func handshake(client, server *tls.Config) (seenByClient, seenByServer string, err error) {
-	cc, sc := net.Pipe()
+	cc, sc := newPipe()
 	defer cc.Close()
 	defer sc.Close()
 	s, c := tls.Server(sc, server), tls.Client(cc, client)

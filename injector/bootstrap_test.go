@@ -41,8 +41,9 @@ func TestBootstrapForTheKubelet(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "bootstrap.yaml", text)
-	if const128KiB := 128 << 10; len(text) > const128KiB/4 {
-		t.Errorf("the text has %d bytes: one argument holds %d, and the probes are still to come", len(text), const128KiB)
+	const argument = 128 << 10 // bytes that one argument of a process may have on Linux
+	if len(text) > argument/4 {
+		t.Errorf("the text has %d bytes of the %d that an argument holds, and a pod's probes come on top", len(text), argument)
 	}
 }
 

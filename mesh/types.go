@@ -10,8 +10,8 @@ import (
 
 // Name is the namespaced name of an object. The zero Name names nothing.
 type Name struct {
-	Namespace string
-	Name      string
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
 }
 
 // String returns "namespace/name".

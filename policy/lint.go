@@ -31,14 +31,14 @@ func Lint(l Lister) []Finding {
 		fs = append(fs, lintPorts(l.Settings(), s)...)
 		fs = append(fs, lintSelector(s, pods[s.Name.Namespace])...)
 	}
-	return onePerField(sortFindings(fs))
+	return onePerMatch(sortFindings(fs))
 }
 
-// onePerField keeps the first finding of a code for each field: a rule that two
-// ports' callers never reach is one problem.
-func onePerField(fs []Finding) []Finding {
+// onePerMatch keeps one finding for each match that is never reached: that it is
+// so on two ports, or for two groups of callers, is one problem.
+func onePerMatch(fs []Finding) []Finding {
 	return slices.CompactFunc(fs, func(a, b Finding) bool {
-		return a.Code == b.Code && a.Kind == b.Kind && a.Object == b.Object && a.Field == b.Field
+		return a.Code == codeRuleUnreachable && b.Code == a.Code && a.Kind == b.Kind && a.Object == b.Object && a.Field == b.Field
 	})
 }
 

@@ -32,26 +32,26 @@ const (
 // conditions that are to stand in status.parents[]. Times and generations are
 // added by whoever writes the status.
 type Verdict struct {
-	Kind   string // HTTPRoute or GRPCRoute
-	Route  mesh.Name
-	Source string
+	Kind   string    `json:"kind"` // HTTPRoute or GRPCRoute
+	Route  mesh.Name `json:"route"`
+	Source string    `json:"source,omitempty"`
 	// Parent is the Service; Port is parentRef.port, 0 if unset; ParentIndex is the
 	// index in spec.parentRefs.
-	Parent      mesh.Name
-	Port        uint16
-	ParentIndex int
-	Conditions  []Condition
+	Parent      mesh.Name   `json:"parent"`
+	Port        uint16      `json:"port,omitempty"`
+	ParentIndex int         `json:"parentIndex"`
+	Conditions  []Condition `json:"conditions"`
 }
 
 // Condition is one condition of a Verdict.
 type Condition struct {
-	Type   ConditionType
-	Status bool
-	Reason string // a RouteConditionReason of the Gateway API
+	Type   ConditionType `json:"type"`
+	Status bool          `json:"status"`
+	Reason string        `json:"reason"` // a RouteConditionReason of the Gateway API
 	// Message is for a person: which field, what was found, the way out. The same
 	// problem always reads the same: no times, a fixed order.
-	Message string
+	Message string `json:"message"`
 	// Findings are the single problems that the condition speaks of, each with its
 	// field, in the order of the fields.
-	Findings []Finding
+	Findings []Finding `json:"-"` // lint lists them all
 }

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/fairlead/fairlead/mesh"
@@ -74,7 +73,7 @@ func (c *compiled) accepted(v mesh.View, parent mesh.Name, index int) Condition 
 func (c *compiled) conflicts(v mesh.View, service *mesh.Service, ports []uint16) (lost int, ps problems) {
 	for _, port := range ports {
 		winners := inForce(v.Routes(service.Name), service, port, c.route.Meta().Namespace)
-		if slices.Contains(winners, c.route) || len(winners) == 0 {
+		if len(winners) == 0 || isGRPC(winners[0]) == isGRPC(c.route) {
 			continue
 		}
 		lost++

@@ -39,7 +39,8 @@ func TestEnvoyAcceptsGolden(t *testing.T) {
 			}
 		}
 	}
-	if all.validate(t) == nil {
+	err := all.validate(t)
+	if err == nil {
 		return
 	}
 	for i, file := range goldenFiles(t) { // which one is it?
@@ -54,7 +55,7 @@ func TestEnvoyAcceptsGolden(t *testing.T) {
 			}
 		}
 	}
-	t.Fatal("Envoy does not accept the golden files")
+	t.Fatalf("all together: %v", err)
 }
 
 // Envoy is asked, not just started: it refuses what it cannot take.
@@ -98,9 +99,23 @@ func (a acceptance) add(t testing.TB, id string, m proto.Message) {
 	switch m := proto.Clone(m).(type) {
 	case *listenerv3.Listener:
 		m.Name += "-" + id
-		s.Listeners = append(s.Listeners, m)
+		a.listen(m)
 	case *clusterv3.Cluster:
 		m.Name += "-" + id
+		if m.GetType() == clusterv3.Cluster_STATIC && m.TransportSocket != nil {
+			// In a bootstrap, not over CDS, Envoy 1.40 crashes on a STATIC cluster whose
+			// secrets come over ADS: the stream is set up later. Half of it at a time, then.
+			secured := proto.Clone(m).(*clusterv3.Cluster)
+			secured.Name += "-tls"
+			secured.LoadAssignment = nil
+			secured.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
+			secured.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: &corev3.ConfigSource{
+				ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+				ResourceApiVersion:    corev3.ApiVersion_V3,
+			}}
+			s.Clusters = append(s.Clusters, secured)
+			m.TransportSocket = nil
+		}
 		s.Clusters = append(s.Clusters, m)
 	case *endpointv3.ClusterLoadAssignment:
 		s.Clusters = append(s.Clusters, &clusterv3.Cluster{
@@ -113,15 +128,26 @@ func (a acceptance) add(t testing.TB, id string, m proto.Message) {
 		s.Secrets = append(s.Secrets, m)
 	case *routev3.RouteConfiguration:
 		m.Vhds = nil
-		s.Listeners = append(s.Listeners, routed(t, id, m))
+		a.listen(routed(t, id, m))
 	case *routev3.VirtualHost:
 		r := envoy.NewOutboundRoutes()
 		r.Vhds = nil
 		r.VirtualHosts = []*routev3.VirtualHost{m}
-		s.Listeners = append(s.Listeners, routed(t, id, r))
+		a.listen(routed(t, id, r))
 	default:
 		t.Fatalf("%T has no place in a bootstrap", m)
 	}
+}
+
+// listen adds a listener, at a port of its own.
+func (a acceptance) listen(l *listenerv3.Listener) {
+	s := a.bootstrap.StaticResources
+	port := &corev3.SocketAddress_PortValue{PortValue: uint32(20000 + len(s.Listeners))}
+	l.Address.GetSocketAddress().PortSpecifier = port
+	for _, more := range l.AdditionalAddresses {
+		more.Address.GetSocketAddress().PortSpecifier = port
+	}
+	s.Listeners = append(s.Listeners, l)
 }
 
 // routed is the outbound listener with these routes in place.

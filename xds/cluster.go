@@ -92,17 +92,24 @@ func serviceCluster(n envoy.ClusterName, v mesh.View, s *mesh.Service) ads.Built
 		return built(envoy.NewPassthrough(n))
 	}
 	target := policy.Target{Service: s.Name, Port: n.Address.Port()}
-	b := built(envoy.NewServiceCluster(envoy.ServiceCluster{
-		Name:      n,
-		Endpoints: envoy.AssignmentName{Target: target, Family: envoy.FamilyOf(s, n.Address.Addr())},
-		Defaults:  policy.ServiceDefaults(v, s.Name, target.Port),
-	}))
+	b := edsCluster(v, n, envoy.AssignmentName{Target: target, Family: envoy.FamilyOf(s, n.Address.Addr())})
 	if !n.TCP {
 		// The rules come just before the cluster that a first call waits for, which is
 		// then routed by them.
 		rules := ads.Ref{Type: ads.VirtualHost, Name: envoy.VirtualHostName(n.Address)}
-		b.Refs, b.After = []ads.Ref{rules}, []ads.Ref{rules}
+		b.Refs = append(b.Refs, rules)
+		b.After = []ads.Ref{rules}
 	}
+	return b
+}
+
+func edsCluster(v mesh.View, n envoy.ClusterName, e envoy.AssignmentName) ads.Built {
+	b := built(envoy.NewServiceCluster(envoy.ServiceCluster{
+		Name:      n,
+		Endpoints: e,
+		Defaults:  policy.ServiceDefaults(v, e.Service, e.Port),
+	}))
+	b.Refs = []ads.Ref{{Type: ads.Endpoint, Name: e.String()}}
 	return b
 }
 
@@ -111,11 +118,7 @@ func backendCluster(n envoy.ClusterName, v mesh.View) ads.Built {
 	if envoy.TCPPort(v.Service(n.Backend.Service), n.Backend.Port) == nil {
 		return built(envoy.NewEmpty(n))
 	}
-	return built(envoy.NewServiceCluster(envoy.ServiceCluster{
-		Name:      n,
-		Endpoints: envoy.AssignmentName{Target: n.Backend},
-		Defaults:  policy.ServiceDefaults(v, n.Backend.Service, n.Backend.Port),
-	}))
+	return edsCluster(v, n, envoy.AssignmentName{Target: n.Backend})
 }
 
 func endpoints(name string, v mesh.View) (ads.Built, error) {

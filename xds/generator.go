@@ -101,16 +101,13 @@ func (g *Generator) Resolve(c *ads.Client, t ads.Type, name string) (ads.Key, bo
 	return k, ok
 }
 
-// Wildcard implements ads.Source. Envoy subscribes to virtual hosts by a
-// wildcard, and takes an empty first answer for none.
+// Wildcard implements ads.Source.
 func (g *Generator) Wildcard(_ *ads.Client, t ads.Type) []string {
 	switch t {
 	case ads.Listener:
 		return []string{envoy.InboundName, envoy.OutboundName}
 	case ads.Cluster:
 		return []string{envoy.BlackholeName, envoy.InboundName, envoy.PassthroughName}
-	case ads.VirtualHost:
-		return []string{envoy.AnyAddress}
 	default:
 		return nil
 	}
@@ -206,7 +203,11 @@ func listener(name string, v mesh.View) (ads.Built, error) {
 func routes(name string) (ads.Built, error) {
 	switch name {
 	case envoy.OutboundName:
-		return ads.Built{Message: envoy.NewOutboundRoutes()}, nil
+		// Envoy waits for a first virtual host and asks for none.
+		return ads.Built{
+			Message: envoy.NewOutboundRoutes(),
+			Refs:    []ads.Ref{{Type: ads.VirtualHost, Name: envoy.AnyAddress}},
+		}, nil
 	case envoy.InboundName:
 		return ads.Built{Message: envoy.NewInboundRoutes()}, nil
 	default:

@@ -144,7 +144,7 @@ func (c *Controller) config(id uint64) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			if one.Resource, err = protojson.Marshal(message); err != nil {
+			if one.Resource, err = (protojson.MarshalOptions{UseProtoNames: true}).Marshal(message); err != nil {
 				return nil, err
 			}
 		}

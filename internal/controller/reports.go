@@ -27,7 +27,7 @@ func (r *reports) add(report manifests.Report) {
 	r.last = report
 	now := make(map[string]bool, len(report.Problems))
 	for _, p := range report.Problems {
-		text := p.String()
+		text := p.Error()
 		now[text] = true
 		if !r.logged[text] {
 			r.log.Error("manifest not taken; what it said before stays", "problem", text)

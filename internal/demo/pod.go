@@ -74,7 +74,11 @@ func (p *pod) startSidecar(ctx context.Context, state string) error {
 	if err != nil {
 		return err
 	}
-	if p.envoy, err = p.StartEnvoy(lab.EnvoyOptions{Bootstrap: bootstrap}); err != nil {
+	if p.envoy, err = p.StartEnvoy(lab.EnvoyOptions{
+		Bootstrap: bootstrap,
+		// Else Envoy says of each field in use that its API is still in the works.
+		ComponentLogLevel: "misc:error",
+	}); err != nil {
 		return err
 	}
 	ready, cancel := context.WithTimeout(ctx, startLimit)

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -63,9 +64,14 @@ func (h *hostsFile) write() error {
 	return os.WriteFile(h.hosts, []byte(strings.Join(lines, "\n")+"\n"), 0o644)
 }
 
-// binds are the files that lie over those of the machine.
+// binds are the files that lie over those of the machine, as far as it has them.
 func (h *hostsFile) binds() map[string]string {
-	return map[string]string{h.hosts: "/etc/hosts", h.resolv: "/etc/resolv.conf"}
+	binds := map[string]string{h.hosts: "/etc/hosts", h.resolv: "/etc/resolv.conf"}
+	maps.DeleteFunc(binds, func(_, over string) bool {
+		_, err := os.Stat(over)
+		return err != nil
+	})
+	return binds
 }
 
 // resolve turns host:port into address:port; of several addresses the first that

@@ -3,14 +3,20 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
+
+// bridgeName is the node's interface that all pods are plugged into.
+const bridgeName = "pods"
 
 // Pod ranges, those of a common kubeadm cluster.
 func podRange4() netip.Prefix   { return netip.MustParsePrefix("10.244.0.0/16") }
@@ -58,6 +64,7 @@ func (l *Lab) buildNode() error {
 	}
 	if l.options.IPv6 {
 		settings["ipv6/conf/all/forwarding"] = "1"
+		maps.Copy(settings, usableAtOnce6())
 	}
 	if err := node.sysctl(settings); err != nil {
 		return err
@@ -69,7 +76,7 @@ func (l *Lab) buildNode() error {
 		return err
 	}
 	snooping := false // IPv6 neighbour discovery must not depend on a querier
-	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "pods"}, MulticastSnooping: &snooping}
+	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridgeName}, MulticastSnooping: &snooping}
 	if err := l.link.LinkAdd(bridge); err != nil {
 		return fmt.Errorf("make the bridge: %w", err)
 	}
@@ -79,14 +86,19 @@ func (l *Lab) buildNode() error {
 			return err
 		}
 	}
-	return setUp(l.link, "pods")
+	return setUp(l.link, bridgeName)
 }
 
 // connect gives a namespace its one interface, plugged into the bridge, with the
 // addresses and default routes; extra addresses go to its loopback interface and
 // the node's routes lead to them.
 func (l *Lab) connect(n *Netns, number int, addresses, extra []netip.Addr) error {
-	if err := n.sysctl(map[string]string{"ipv4/conf/all/accept_redirects": "0"}); err != nil {
+	settings := map[string]string{"ipv4/conf/all/accept_redirects": "0"}
+	if l.options.IPv6 {
+		settings["ipv6/conf/all/accept_redirects"] = "0"
+		maps.Copy(settings, usableAtOnce6())
+	}
+	if err := n.sysctl(settings); err != nil {
 		return err
 	}
 	h, err := n.netlink()
@@ -97,10 +109,10 @@ func (l *Lab) connect(n *Netns, number int, addresses, extra []netip.Addr) error
 	if err := setUp(h, "lo"); err != nil {
 		return err
 	}
-	outer := fmt.Sprintf("veth%d", number)
+	outer := vethName(number)
 	err = l.link.LinkAdd(&netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: outer, MasterIndex: l.bridge.Attrs().Index},
-		PeerName:  "eth0", PeerNamespace: netlink.NsFd(n.fd),
+		PeerName:  "eth0", PeerNamespace: netlink.NsFd(n.fd), PeerHardwareAddr: hardwareAddr(addresses[0]),
 	})
 	if err != nil {
 		return fmt.Errorf("make the interface: %w", err)
@@ -125,7 +137,33 @@ func (l *Lab) connect(n *Netns, number int, addresses, extra []netip.Addr) error
 			return fmt.Errorf("add the default route by %s: %w", gateway, err)
 		}
 	}
-	return l.addExtra(h, addresses, extra)
+	if err := l.addExtra(h, addresses, extra); err != nil {
+		return err
+	}
+	// The bridge is up since its first pod is.
+	return errors.Join(
+		waitUp(l.link, outer), waitUp(h, "eth0"), waitUp(l.link, bridgeName),
+		waitLocal(h, slices.Concat(addresses, extra)), waitLocal(l.link, l.NodeAddresses()),
+	)
+}
+
+// disconnect unplugs a namespace at once: the namespace itself lives on as long as
+// any socket in it.
+func (l *Lab) disconnect(number int) error {
+	link, err := l.link.LinkByName(vethName(number))
+	if err != nil {
+		return fmt.Errorf("find interface %s: %w", vethName(number), err)
+	}
+	return l.link.LinkDel(link)
+}
+
+func vethName(number int) string { return fmt.Sprintf("veth%d", number) }
+
+// hardwareAddr follows from the address: when another pod takes that, what its
+// neighbours remember stays true.
+func hardwareAddr(a netip.Addr) net.HardwareAddr {
+	b := a.AsSlice()
+	return append(net.HardwareAddr{0x02, 0x00}, b[len(b)-4:]...)
 }
 
 // addExtra puts addresses of the outside world, or of a load balancer, on a pod.
@@ -150,6 +188,16 @@ func (l *Lab) addExtra(h *netlink.Handle, addresses, extra []netip.Addr) error {
 		}
 	}
 	return nil
+}
+
+// usableAtOnce6 turns duplicate address detection off for the interfaces to come:
+// until it is done, after a second, link-local addresses cannot be used, and without
+// these no neighbour is found.
+func usableAtOnce6() map[string]string {
+	return map[string]string{
+		"ipv6/conf/all/accept_dad": "0", "ipv6/conf/default/accept_dad": "0",
+		"ipv6/conf/all/accept_ra": "0", "ipv6/conf/default/accept_ra": "0",
+	}
 }
 
 // netlink returns a handle that acts in the namespace, from any thread.
@@ -183,6 +231,51 @@ func setUp(h *netlink.Handle, name string) error {
 		return fmt.Errorf("set interface %s up: %w", name, err)
 	}
 	return nil
+}
+
+// waitUp waits until the kernel has noticed that the interface has a peer, a few
+// milliseconds after it was set up: until then it drops packets, and a dropped SYN
+// costs a second.
+func waitUp(h *netlink.Handle, name string) error {
+	return poll("interface "+name+" is not up", func() (bool, error) {
+		link, err := h.LinkByName(name)
+		if err != nil {
+			return false, fmt.Errorf("find interface %s: %w", name, err)
+		}
+		return link.Attrs().OperState == netlink.OperUp, nil
+	})
+}
+
+// waitLocal waits until the addresses are those of the namespace: the kernel adds
+// the local route of an IPv6 address in its own time.
+func waitLocal(h *netlink.Handle, addresses []netip.Addr) error {
+	for _, a := range addresses {
+		err := poll(a.String()+" is not local", func() (bool, error) {
+			routes, err := h.RouteGet(a.AsSlice())
+			return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// poll asks until done says yes, 10 s at most.
+func poll(otherwise string, done func() (bool, error)) error {
+	limit := time.After(10 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-limit:
+			return errors.New(otherwise + " after 10 s")
+		case <-tick.C:
+		}
+	}
 }
 
 func addAddress(h *netlink.Handle, link netlink.Link, p netip.Prefix) error {

@@ -41,6 +41,8 @@ type Pod struct {
 	// Spec has every default filled in. Read only.
 	Spec PodSpec
 	UID  string
+
+	number int // of its interface
 }
 
 // AddPod makes a pod without any process in it.
@@ -132,7 +134,7 @@ func (l *Lab) makePod(s PodSpec, number int) (*Pod, error) {
 	if err := l.connect(n, number, s.Addresses, s.ExtraAddresses); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
-	return &Pod{Netns: n, Spec: s, UID: newUID()}, nil
+	return &Pod{Netns: n, Spec: s, UID: newUID(), number: number}, nil
 }
 
 // newUID is a random UUID (RFC 9562, section 5.4), as the API server gives to a pod.
@@ -144,13 +146,18 @@ func newUID() string {
 }
 
 // Delete kills the pod's processes and deletes its namespace. Its addresses can be
-// given to another pod at once.
+// given to another pod at once. It is no error if it was deleted before.
 func (p *Pod) Delete() error {
+	p.lab.alive.RLock() // Close waits
+	defer p.lab.alive.RUnlock()
+	if p.lab.Pod(p.Spec.Namespace, p.Spec.Name) != p {
+		return nil // deleted already
+	}
 	var errs []error
 	for _, process := range p.lab.processesOf(p.Netns) {
 		errs = append(errs, process.Kill())
 	}
-	errs = append(errs, p.Netns.close())
+	errs = append(errs, p.lab.disconnect(p.number), p.Netns.close())
 	p.lab.release(p.Key(), p.Spec.Addresses)
 	return errors.Join(errs...)
 }

@@ -104,7 +104,10 @@ func cleanupIfStale(name string) error {
 	if strings.HasPrefix(filepath.Base(r.Dir), dirPrefix) {
 		errs = append(errs, os.RemoveAll(r.Dir))
 	}
-	return errors.Join(append(errs, os.Remove(name))...)
+	if err := os.Remove(name); !errors.Is(err, os.ErrNotExist) { // else its lab was just closed
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // netnsPrefix starts the names of a lab's namespaces.

@@ -2,59 +2,40 @@ package manifests
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
 	"github.com/fairlead/fairlead/mesh"
 )
 
-func skippedOf(files []*file) []Skipped {
-	type id struct{ apiVersion, kind string }
-	index := map[id]int{}
-	var out []Skipped
-	for _, f := range files {
-		for _, s := range f.skipped {
-			key := id{s.apiVersion, s.kind}
-			i, ok := index[key]
-			if !ok {
-				i = len(out)
-				index[key] = i
-				out = append(out, Skipped{APIVersion: s.apiVersion, Kind: s.kind, First: s.at.String()})
-			}
-			out[i].Count++
-		}
+// addChanges adds to the batch what turns before into p; before may be nil. Where a
+// value did not change, the old one takes the place of the new one.
+func (p *part) addChanges(b *mesh.Batch, before *part) {
+	if before == nil {
+		before = &part{}
 	}
-	slices.SortFunc(out, func(a, b Skipped) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.APIVersion, b.APIVersion))
-	})
-	return out
+	name := mesh.Name.Compare
+	b.Services = append(b.Services, changed(p.services, before.services, name, (*mesh.Service).Equal, sourceOfService)...)
+	b.Slices = append(b.Slices, changed(p.slices, before.slices, name, (*mesh.Slice).Equal, sourceOfSlice)...)
+	b.Pods = append(b.Pods, changed(p.pods, before.pods, name, (*mesh.Pod).Equal, sourceOfPod)...)
+	b.Accounts = append(b.Accounts, changed(p.accounts, before.accounts, name, equalAccounts, nil)...)
+	b.Routes = append(b.Routes, changed(p.routes, before.routes, compareObjects, (*mesh.Route).Equal, sourceOfRoute)...)
+	switch {
+	case p.namespace.Equal(before.namespace):
+		p.namespace = before.namespace
+	case p.namespace != nil:
+		b.Namespaces = append(b.Namespaces, p.namespace)
+	default:
+		b.Deleted = append(b.Deleted, mesh.Object{Kind: mesh.ObjectNamespace, Name: mesh.Name{Name: before.namespace.Name}})
+	}
+	b.Deleted = append(b.Deleted, gone(p.services, before.services, nameIn(mesh.ObjectService))...)
+	b.Deleted = append(b.Deleted, gone(p.slices, before.slices, nameIn(mesh.ObjectSlice))...)
+	b.Deleted = append(b.Deleted, gone(p.pods, before.pods, nameIn(mesh.ObjectPod))...)
+	b.Deleted = append(b.Deleted, gone(p.accounts, before.accounts, nameIn(mesh.ObjectServiceAccount))...)
+	b.Deleted = append(b.Deleted, gone(p.routes, before.routes, func(o mesh.Object) mesh.Object { return o })...)
 }
 
-// since is the batch that turns a store that holds before into one that holds m.
-// Where a value did not change, the old one takes the place of the new one.
-func (m *model) since(before *model) mesh.Batch {
-	var b mesh.Batch
-	name := func(a, b mesh.Name) int { return a.Compare(b) }
-	object := func(kind mesh.ObjectKind) func(mesh.Name) mesh.Object {
-		return func(n mesh.Name) mesh.Object { return mesh.Object{Kind: kind, Name: n} }
-	}
-	b.Services = changed(m.services, before.services, name, (*mesh.Service).Equal, sourceOfService)
-	b.Slices = changed(m.slices, before.slices, name, (*mesh.Slice).Equal, sourceOfSlice)
-	b.Pods = changed(m.pods, before.pods, name, (*mesh.Pod).Equal, sourceOfPod)
-	b.Namespaces = changed(m.namespaces, before.namespaces, cmp.Compare[string], (*mesh.Namespace).Equal, nil)
-	b.Accounts = changed(m.accounts, before.accounts, name, equalAccounts, nil)
-	b.Routes = changed(m.routes, before.routes, compareObjects, (*mesh.Route).Equal, sourceOfRoute)
-
-	b.Deleted = append(b.Deleted, gone(m.services, before.services, object(mesh.ObjectService))...)
-	b.Deleted = append(b.Deleted, gone(m.slices, before.slices, object(mesh.ObjectSlice))...)
-	b.Deleted = append(b.Deleted, gone(m.pods, before.pods, object(mesh.ObjectPod))...)
-	b.Deleted = append(b.Deleted, gone(m.accounts, before.accounts, object(mesh.ObjectServiceAccount))...)
-	b.Deleted = append(b.Deleted, gone(m.routes, before.routes, func(o mesh.Object) mesh.Object { return o })...)
-	b.Deleted = append(b.Deleted, gone(m.namespaces, before.namespaces, func(n string) mesh.Object {
-		return mesh.Object{Kind: mesh.ObjectNamespace, Name: mesh.Name{Name: n}}
-	})...)
-	slices.SortFunc(b.Deleted, compareObjects)
-	return b
+func nameIn(kind mesh.ObjectKind) func(mesh.Name) mesh.Object {
+	return func(n mesh.Name) mesh.Object { return mesh.Object{Kind: kind, Name: n} }
 }
 
 func sourceOfService(s *mesh.Service) string { return s.Source }
@@ -95,7 +76,7 @@ func changed[K comparable, V any](
 
 func gone[K comparable, V any](now, before map[K]*V, object func(K) mesh.Object) []mesh.Object {
 	var out []mesh.Object
-	for k := range maps.Keys(before) {
+	for k := range before {
 		if now[k] == nil {
 			out = append(out, object(k))
 		}

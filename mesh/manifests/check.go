@@ -67,12 +67,13 @@ func (o *object) checkServicePorts(ports []corev1.ServicePort) {
 		if p.Protocol == "" {
 			p.Protocol = corev1.ProtocolTCP
 		}
-		if first, twice := names[p.Name]; twice {
-			what := fmt.Sprintf("%q is the name of spec.ports[%d] too", short(p.Name), first)
-			if p.Name == "" {
-				what = "is missing, and there are several ports"
-			}
-			o.invalid(path+".name", what, "give every port a name of its own")
+		first, twice := names[p.Name]
+		switch {
+		case p.Name == "" && len(ports) > 1:
+			o.invalid(path+".name", "is missing, and there are several ports", "give every port a name of its own")
+		case twice:
+			o.invalid(path+".name", fmt.Sprintf("%q is the name of spec.ports[%d] too", short(p.Name), first),
+				"give every port a name of its own")
 		}
 		key := number{p.Protocol, p.Port}
 		if first, twice := numbers[key]; twice {
@@ -80,10 +81,6 @@ func (o *object) checkServicePorts(ports []corev1.ServicePort) {
 				"a Service has each port once")
 		}
 		names[p.Name], numbers[key] = i, i
-	}
-	if _, unnamed := names[""]; unnamed && len(ports) > 1 && len(names) > 1 {
-		o.invalid(fmt.Sprintf("spec.ports[%d].name", names[""]), "is missing, and there are several ports",
-			"give every port a name of its own")
 	}
 }
 

@@ -3,10 +3,8 @@ package manifests
 import (
 	"errors"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -14,57 +12,107 @@ import (
 )
 
 // directories keeps the kernel's watches on a tree of folders: on every folder in
-// it, on those that symbolic links lead to, and on the one that the root stands in
-// (where it is seen to be replaced).
+// it, on those that links lead to, and on the one that the root stands in (where it
+// is seen to be replaced). The kernel watches what a path leads to, so everything
+// here goes by real paths: absolute, and free of links.
 type directories struct {
-	root, absolute string
-	parent         string
-	kernel         *fsnotify.Watcher
-	watched        map[string]fs.FileInfo // what stood at each path when its watch was set
-	entered        map[string]bool        // by the present walk
-	problems       []Problem
+	root   string // as the user wrote it
+	kernel *fsnotify.Watcher
+
+	watched map[string]*directory
+	active  map[string]bool // what the kernel watched when the present walk began
+	// problems of the present walk.
+	problems []Problem
+}
+
+// directory is one folder with a watch.
+type directory struct {
+	info fs.FileInfo
+	walk walk
+}
+
+// walk is what the last walk through the tree found of a folder.
+type walk struct {
+	entered bool
+	// names are the paths below the root that lead to it.
+	names []string
+	// linked says that links to files lead into it.
+	linked bool
 }
 
 func newDirectories(root string, kernel *fsnotify.Watcher) *directories {
-	d := &directories{root: filepath.Clean(root), kernel: kernel, watched: map[string]fs.FileInfo{}}
-	d.absolute = d.root
-	if abs, err := filepath.Abs(d.root); err == nil {
-		d.absolute = abs
-	}
-	d.parent = filepath.Dir(d.absolute)
+	d := &directories{root: filepath.Clean(root), kernel: kernel, watched: map[string]*directory{}}
 	d.begin()
 	return d
 }
 
 // begin starts a walk; enter is called for each folder, before it is listed.
 func (d *directories) begin() {
-	d.entered, d.problems = map[string]bool{}, nil
-	d.enter(d.parent)
+	d.problems, d.active = nil, map[string]bool{}
+	for _, real := range d.kernel.WatchList() {
+		d.active[real] = true
+	}
+	for _, dir := range d.watched {
+		dir.walk = walk{}
+	}
+	d.watch(filepath.Dir(d.absoluteRoot()))
 }
 
-// enter sees to it that dir is watched. A watch follows the folder, not its path,
-// so a folder that took another one's place needs a new one.
-func (d *directories) enter(dir string) {
-	if d.entered[dir] {
-		return
+func (d *directories) absoluteRoot() string {
+	if abs, err := filepath.Abs(d.root); err == nil {
+		return abs
 	}
-	d.entered[dir] = true
-	info, err := os.Stat(dir)
+	return d.root
+}
+
+// enter sees to it that a folder of the tree is watched.
+func (d *directories) enter(path string, link bool) {
+	dir := d.watch(path)
+	switch {
+	case dir == nil:
+	case link:
+		dir.walk.linked = true
+	default:
+		dir.walk.names = append(dir.walk.names, path)
+	}
+}
+
+// watch sees to it that a folder is watched; nil if it cannot be. A watch follows
+// the folder, not its path, so a folder that took another one's place needs a new one.
+func (d *directories) watch(path string) *directory {
+	real, err := realPath(path)
 	if err != nil {
-		return // the walk will say so
+		return nil // the walk will say so
 	}
-	old, ok := d.watched[dir]
-	if ok && os.SameFile(old, info) && slices.Contains(d.kernel.WatchList(), dir) {
-		return
+	dir := d.watched[real]
+	if dir != nil && dir.walk.entered {
+		return dir
 	}
-	// An error of Remove says that there is no watch, which is what it is called for.
-	_ = d.kernel.Remove(dir)
-	if err := d.kernel.Add(dir); err != nil {
-		delete(d.watched, dir)
-		d.problems = append(d.problems, notWatched(dir, err))
-		return
+	info, err := os.Stat(real)
+	if err != nil {
+		return nil
 	}
-	d.watched[dir] = info
+	if dir == nil || !d.active[real] || !os.SameFile(dir.info, info) {
+		// An error of Remove says that there is no watch, which is what it is called for.
+		_ = d.kernel.Remove(real)
+		if err := d.kernel.Add(real); err != nil {
+			delete(d.watched, real)
+			d.problems = append(d.problems, notWatched(path, err))
+			return nil
+		}
+		dir = &directory{info: info}
+		d.watched[real] = dir
+	}
+	dir.walk.entered = true
+	return dir
+}
+
+func realPath(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
 }
 
 func notWatched(dir string, err error) Problem {
@@ -80,61 +128,61 @@ func notWatched(dir string, err error) Problem {
 
 // end drops the watches of folders that the walk did not come by.
 func (d *directories) end() {
-	for dir := range maps.Keys(d.watched) {
-		if !d.entered[dir] {
-			delete(d.watched, dir)
-			_ = d.kernel.Remove(dir) // see enter
+	for real, dir := range d.watched {
+		if !dir.walk.entered {
+			delete(d.watched, real)
+			_ = d.kernel.Remove(real) // gone with the folder, most often
 		}
 	}
 }
 
-type subject uint8
-
-const (
-	aboutNothing subject = iota
-	aboutManifest
-	aboutTree // folders, links: what it means for the files, only a walk can tell
-)
-
 // dataLink is the link that the kubelet swaps when a mounted ConfigMap changes.
 const dataLink = "..data"
 
-// judge says what an event is about.
-func (d *directories) judge(e fsnotify.Event) subject {
-	if e.Name == d.root || e.Name == d.absolute {
-		if isManifest(e.Name) && e.Op == fsnotify.Write {
-			return aboutManifest
+// judge says which manifests an event is about, as paths below the root. tree says
+// that only a walk can tell what it means: folders and links came or went.
+func (d *directories) judge(e fsnotify.Event) (manifests []string, tree bool) {
+	if e.Name == "" {
+		return nil, false // fsnotify says so of a watch that is no more
+	}
+	base := filepath.Base(e.Name)
+	if _, itself := d.watched[e.Name]; itself {
+		return nil, e.Op != fsnotify.Chmod
+	}
+	dir := d.watched[filepath.Dir(e.Name)]
+	if dir == nil {
+		return nil, false
+	}
+	if base == filepath.Base(d.absoluteRoot()) && d.isRoot(e.Name) {
+		if e.Op == fsnotify.Write {
+			return []string{d.root}, false // it is a file
 		}
-		return aboutTree
+		return nil, true
 	}
-	name, dir := filepath.Base(e.Name), filepath.Dir(e.Name)
-	if _, ok := d.watched[e.Name]; ok && e.Op != fsnotify.Chmod {
-		return aboutTree // a folder went, or another came in its place
+	if base == dataLink {
+		return nil, true
 	}
-	if _, ok := d.watched[dir]; !ok || strings.HasPrefix(name, ".") && name != dataLink {
-		return aboutNothing
+	if len(dir.walk.names) == 0 && !dir.walk.linked || strings.HasPrefix(base, ".") {
+		return nil, false
 	}
-	inside := strings.HasPrefix(e.Name, d.root+string(filepath.Separator)) || d.root == "."
-	switch {
-	case !inside && dir == d.parent:
-		return aboutNothing // a neighbour of the root
-	case !inside:
-		return aboutTree // where a link leads to
-	case name == dataLink:
-		return aboutTree
-	case !e.Has(fsnotify.Create):
-		if isManifest(name) {
-			return aboutManifest
+	if e.Has(fsnotify.Create) {
+		info, err := os.Lstat(e.Name)
+		if err == nil && !info.Mode().IsRegular() {
+			return nil, true
 		}
-		return aboutNothing
 	}
-	switch info, err := os.Lstat(e.Name); {
-	case err != nil:
-		return aboutNothing // gone again, and a word of that is under way
-	case !info.Mode().IsRegular():
-		return aboutTree
-	case isManifest(name):
-		return aboutManifest
+	if !isManifest(base) {
+		return nil, false
 	}
-	return aboutNothing
+	for _, name := range dir.walk.names {
+		manifests = append(manifests, filepath.Join(name, base))
+	}
+	return manifests, dir.walk.linked
+}
+
+// isRoot reports that a real path is where the root stands.
+func (d *directories) isRoot(real string) bool {
+	abs := d.absoluteRoot()
+	parent, err := filepath.EvalSymlinks(filepath.Dir(abs))
+	return err == nil && real == filepath.Join(parent, filepath.Base(abs))
 }

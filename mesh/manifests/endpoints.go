@@ -19,7 +19,7 @@ func (a *assembly) addSlices() {
 			written[s.Service] = true
 		}
 	}
-	pods := newPodIndex(a.listPods)
+	pods := newPodIndex(a.allPods)
 	for _, e := range a.listServices {
 		s := a.services[e.name]
 		if len(s.Selector) == 0 || s.ExternalName != "" || written[s.Name] {
@@ -143,7 +143,7 @@ func portsKey(ports []mesh.EndpointPort) string {
 // podIndex finds pods by their labels.
 type podIndex map[label][]*mesh.Pod
 
-type label struct{ namespace, key, value string }
+type label struct{ key, value string }
 
 // newPodIndex lists the pods that can be endpoints. The list is sorted.
 func newPodIndex(list []entry) podIndex {
@@ -153,7 +153,7 @@ func newPodIndex(list []entry) podIndex {
 			continue
 		}
 		for k, v := range e.pod.Labels {
-			l := label{e.pod.Name.Namespace, k, v}
+			l := label{k, v}
 			index[l] = append(index[l], e.pod.Pod)
 		}
 	}
@@ -165,7 +165,7 @@ func (x podIndex) matching(s *mesh.Service) []*mesh.Pod {
 	var fewest []*mesh.Pod
 	first := true
 	for k, v := range s.Selector {
-		if list := x[label{s.Name.Namespace, k, v}]; first || len(list) < len(fewest) {
+		if list := x[label{k, v}]; first || len(list) < len(fewest) {
 			fewest, first = list, false
 		}
 	}

@@ -15,7 +15,8 @@ import (
 
 // file is what one file says.
 type file struct {
-	entries  []entry
+	// entries by namespace; a Namespace stands under its own name.
+	entries  map[string][]entry
 	problems []Problem
 	skipped  []skip
 }
@@ -118,7 +119,7 @@ func withoutPath(err error) string {
 
 // parse reads the text of a file.
 func (s *source) parse(name string, data []byte) *file {
-	p := &parser{source: s, name: name, file: &file{}}
+	p := &parser{source: s, name: name, file: &file{entries: map[string][]entry{}}}
 	docs, bad, tooMany := documents(data, s.options.MaxDocuments)
 	for _, e := range bad {
 		fix := "mend the YAML; nothing is read from this document"

@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -24,7 +25,11 @@ type folder struct {
 	states map[string]*state // by path
 	scan   []Problem         // what the last walk could not enter
 	gone   *Problem          // set while the whole folder is not there
-	model  *model
+
+	parts   map[string]*assembly       // by namespace
+	members map[string]map[string]bool // by namespace: the files that speak of it
+	dirty   map[string]bool            // namespaces whose part has to be made anew
+	book    *addressBook
 	// waiting says until when a file that is gone or empty is waited for.
 	waiting map[string]time.Time
 }
@@ -60,20 +65,30 @@ func (s *state) counts() *file {
 }
 
 func newFolder(root string, o Options) *folder {
-	return &folder{source: newSource(o), root: filepath.Clean(root), states: map[string]*state{}, model: &model{}, waiting: map[string]time.Time{}}
+	src := newSource(o)
+	return &folder{
+		source:  src,
+		root:    filepath.Clean(root),
+		states:  map[string]*state{},
+		parts:   map[string]*assembly{},
+		members: map[string]map[string]bool{},
+		dirty:   map[string]bool{},
+		book:    newAddressBook(src.options),
+		waiting: map[string]time.Time{},
+	}
 }
 
 // rescan walks through the folder, reads what is new or different, and makes the
 // model anew. The error is that the folder cannot be listed; the model then stays
 // as it was.
-func (f *folder) rescan(ctx context.Context, enter func(dir string)) error {
+func (f *folder) rescan(ctx context.Context, enter enter) error {
 	_, err := f.refresh(ctx, enter, nil)
 	return err
 }
 
 // refresh is rescan; the files named in read are read even if they look unchanged.
 // It returns the files that it read anew, and those that are gone.
-func (f *folder) refresh(ctx context.Context, enter func(dir string), read map[string]bool) ([]string, error) {
+func (f *folder) refresh(ctx context.Context, enter enter, read map[string]bool) ([]string, error) {
 	found, err := scan(ctx, f.root, f.options.MaxFiles, enter)
 	if err != nil {
 		return nil, err
@@ -87,7 +102,7 @@ func (f *folder) refresh(ctx context.Context, enter func(dir string), read map[s
 		}
 	}
 	for path := range f.states {
-		if _, ok := found.files[path]; !ok {
+		if _, ok := found.files[path]; !ok && !found.hides(path) {
 			removed = append(removed, path)
 		}
 	}
@@ -98,12 +113,17 @@ func (f *folder) refresh(ctx context.Context, enter func(dir string), read map[s
 func (f *folder) touch(ctx context.Context, paths []string) ([]string, error) {
 	var again, removed []string
 	for _, path := range paths {
-		_, err := os.Stat(path)
+		info, err := os.Stat(path)
 		switch {
-		case err == nil:
+		case err == nil && info.Mode().IsRegular():
 			again = append(again, path)
 		case f.states[path] != nil:
 			removed = append(removed, path)
+		}
+	}
+	if len(removed) > 0 { // perhaps because everything is gone
+		if _, err := os.Stat(f.root); err != nil {
+			return nil, err
 		}
 	}
 	return f.update(ctx, again, removed)
@@ -132,7 +152,7 @@ func (f *folder) update(ctx context.Context, again, removed []string) ([]string,
 		if !moved && f.wait(path) {
 			continue
 		}
-		delete(f.states, path)
+		f.replace(path, nil)
 		changed = append(changed, path)
 	}
 	for _, path := range changed {
@@ -157,15 +177,34 @@ func (f *folder) wait(path string) bool {
 	return time.Now().Before(until)
 }
 
-// replace puts what a file says now in the place of what it said before.
+// replace puts what a file says now in the place of what it said before; nil if it
+// is gone.
 func (f *folder) replace(path string, s *state) {
-	switch old := f.states[path]; {
+	old := f.states[path]
+	if old != nil {
+		for namespace := range old.counts().entries {
+			delete(f.members[namespace], path)
+			f.dirty[namespace] = true
+		}
+	}
+	if s == nil {
+		delete(f.states, path)
+		return
+	}
+	switch {
 	case len(s.now.problems) == 0:
 		s.good = s.now
 	case old != nil:
 		s.good = old.good
 	}
 	f.states[path] = s
+	for namespace := range s.counts().entries {
+		if f.members[namespace] == nil {
+			f.members[namespace] = map[string]bool{}
+		}
+		f.members[namespace][path] = true
+		f.dirty[namespace] = true
+	}
 }
 
 // read reads files, several at a time.
@@ -197,31 +236,89 @@ func (f *folder) read(ctx context.Context, paths []string) (map[string]*state, e
 	return fresh, nil
 }
 
-// remodel makes the model of what the files say now, and returns what is to be
-// applied to a store that holds the model before it.
+// remodel makes the parts anew that files changed, and returns what turns a store
+// that holds what was before into one that holds what is now.
 func (f *folder) remodel() mesh.Batch {
-	var before *model
-	if f.model.services != nil {
-		before = f.model
+	next := map[string]*assembly{}
+	var concerned []string
+	dirty := slices.Sorted(maps.Keys(f.dirty))
+	for _, namespace := range dirty {
+		if old := f.parts[namespace]; old != nil {
+			concerned = append(concerned, f.book.unreserve(old)...)
+		}
 	}
-	next := assemble(f.files(), f.options, before)
-	batch := next.since(f.model)
-	f.model = next
+	for _, namespace := range dirty {
+		next[namespace] = collect(f.entries(namespace), f.options, f.book)
+		concerned = append(concerned, f.book.reserve(next[namespace])...)
+	}
+	for _, namespace := range concerned {
+		if next[namespace] == nil { // nothing changed in there: its addresses are in the book
+			next[namespace] = collect(f.entries(namespace), f.options, f.book)
+		}
+	}
+	var batch mesh.Batch
+	for _, namespace := range slices.Sorted(maps.Keys(next)) {
+		f.rebuild(namespace, next[namespace], &batch)
+	}
+	slices.SortFunc(batch.Deleted, compareObjects)
+	clear(f.dirty)
 	return batch
 }
 
-// files lists what counts, sorted by path.
-func (f *folder) files() []*file {
-	var out []*file
-	for _, path := range slices.Sorted(maps.Keys(f.states)) {
-		out = append(out, f.states[path].counts())
+// rebuild puts a new part in the place of the old one.
+func (f *folder) rebuild(namespace string, a *assembly, batch *mesh.Batch) {
+	old := f.parts[namespace]
+	if len(f.members[namespace]) == 0 {
+		delete(f.parts, namespace)
+		delete(f.members, namespace)
+	} else {
+		a.assemble(namespace)
+		f.parts[namespace] = a
+	}
+	f.book.keep(old, a)
+	var before *part
+	if old != nil {
+		before = old.part
+	}
+	a.addChanges(batch, before)
+}
+
+// entries lists what the files say of a namespace, sorted by file.
+func (f *folder) entries(namespace string) []entry {
+	var out []entry
+	for _, path := range slices.Sorted(maps.Keys(f.members[namespace])) {
+		out = append(out, f.states[path].counts().entries[namespace]...)
+	}
+	return out
+}
+
+// skipped names each kind that is skipped once.
+func (f *folder) skipped() []Skipped {
+	var all []skip
+	for _, s := range f.states {
+		all = append(all, s.counts().skipped...)
+	}
+	slices.SortFunc(all, func(a, b skip) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.apiVersion, b.apiVersion),
+			cmp.Compare(a.at.file, b.at.file), cmp.Compare(a.at.line, b.at.line))
+	})
+	var out []Skipped
+	for _, s := range all {
+		if last := len(out) - 1; last >= 0 && out[last].Kind == s.kind && out[last].APIVersion == s.apiVersion {
+			out[last].Count++
+			continue
+		}
+		out = append(out, Skipped{APIVersion: s.apiVersion, Kind: s.kind, Count: 1, First: s.at.String()})
 	}
 	return out
 }
 
 // problems lists everything that is wrong now.
 func (f *folder) problems() []Problem {
-	out := slices.Concat(f.model.problems, f.scan)
+	out := slices.Clone(f.scan)
+	for _, a := range f.parts {
+		out = append(out, a.problems...)
+	}
 	if f.gone != nil {
 		out = append(out, *f.gone)
 	}
@@ -246,7 +343,7 @@ func (f *folder) kept() []string {
 
 func (f *folder) result() Result {
 	batch := f.remodel()
-	return Result{Batch: batch, Problems: f.problems(), Skipped: skippedOf(f.files())}
+	return Result{Batch: batch, Problems: f.problems(), Skipped: f.skipped()}
 }
 
 // lost notes that the folder cannot be listed. Everything stays as it was.

@@ -52,6 +52,6 @@ func Read(r io.Reader, name string, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("manifests: %s cannot be read: %w", name, err)
 	}
-	f.states[name] = &state{now: f.parse(name, data)}
+	f.replace(name, &state{now: f.parse(name, data)})
 	return f.result(), nil
 }

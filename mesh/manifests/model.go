@@ -2,92 +2,88 @@ package manifests
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 
 	"github.com/fairlead/fairlead/mesh"
 )
 
-// model is what all files of a folder say together: every object once, with what an
-// API server, the injector and the controllers would have added.
-type model struct {
-	services   map[mesh.Name]*mesh.Service
-	slices     map[mesh.Name]*mesh.Slice
-	pods       map[mesh.Name]*mesh.Pod
-	namespaces map[string]*mesh.Namespace
-	accounts   map[mesh.Name]*mesh.ServiceAccount
-	routes     map[mesh.Object]*mesh.Route
+// part is what all files together say of one namespace: every object once, with
+// what an API server, the injector and the controllers would have added. Nothing in
+// it depends on another namespace but the stand-in addresses, so that an edit costs
+// as much as the namespace it is made in.
+type part struct {
+	services map[mesh.Name]*mesh.Service
+	slices   map[mesh.Name]*mesh.Slice
+	pods     map[mesh.Name]*mesh.Pod
+	accounts map[mesh.Name]*mesh.ServiceAccount
+	routes   map[mesh.Object]*mesh.Route
+	// namespace is nil if no file holds the object.
+	namespace *mesh.Namespace
 
-	// given is which stand-in address somebody has: it is kept for as long as the
-	// model lives on (a watched folder), whoever else comes and goes.
-	given map[claim]netip.Addr
+	// claims are the stand-in addresses that the part uses.
+	claims []claim
 	// problems are those between objects: duplicates, addresses claimed twice.
 	problems []Problem
 }
 
-// assemble makes the model of the files, which are sorted by name. before is the
-// model that this one replaces, or nil.
-func assemble(files []*file, o Options, before *model) *model {
-	a := &assembly{
-		options: o,
-		model: &model{
-			services:   map[mesh.Name]*mesh.Service{},
-			slices:     map[mesh.Name]*mesh.Slice{},
-			pods:       map[mesh.Name]*mesh.Pod{},
-			namespaces: map[string]*mesh.Namespace{},
-			accounts:   map[mesh.Name]*mesh.ServiceAccount{},
-			routes:     map[mesh.Object]*mesh.Route{},
-			given:      map[claim]netip.Addr{},
-		},
-	}
-	a.collect(files)
-	a.addAccounts()
-	a.addServices(before)
-	a.addPods(before)
-	a.addSlices()
-	return a.model
-}
-
-// assembly is a model in the making.
+// assembly is a part in the making.
 type assembly struct {
-	*model
+	*part
 	options Options
+	book    *addressBook
 
 	listServices []entry
-	listPods     []entry // real pods
+	listPods     []entry // real pods, as their manifests say
 	templates    []entry
 	listSlices   []entry
+	allPods      []entry // what became of listPods and templates
 }
 
-// collect sorts the entries by what they are. Of an object that stands in two
-// places the first one counts.
-func (a *assembly) collect(files []*file) {
-	type id struct {
-		kind string
-		name mesh.Name
+// collect sorts the entries of a namespace by what they are. Of an object that
+// stands in two places the first one counts. Explicit addresses are not in the book
+// yet: see addressBook.reserve.
+func collect(entries []entry, o Options, book *addressBook) *assembly {
+	a := &assembly{
+		options: o,
+		book:    book,
+		part: &part{
+			services: map[mesh.Name]*mesh.Service{},
+			slices:   map[mesh.Name]*mesh.Slice{},
+			pods:     map[mesh.Name]*mesh.Pod{},
+			accounts: map[mesh.Name]*mesh.ServiceAccount{},
+			routes:   map[mesh.Object]*mesh.Route{},
+		},
 	}
-	first := map[id]place{}
-	for _, f := range files {
-		for _, e := range f.entries {
-			key := id{e.kind, e.name}
-			if at, twice := first[key]; twice {
-				a.problems = append(a.problems, Problem{
-					Code: CodeDuplicate, File: e.at.file, Line: e.at.line, Kind: e.kind, Name: e.name,
-					Message: "stands in " + at.String() + " too, and only that one counts", Fix: "remove one of the two",
-				})
-				continue
-			}
-			first[key] = e.at
-			a.take(e)
+	type id struct{ kind, name string }
+	first := make(map[id]place, len(entries))
+	for _, e := range entries {
+		key := id{e.kind, e.name.Name}
+		if at, twice := first[key]; twice {
+			a.problem(e, Problem{
+				Code: CodeDuplicate, Fix: "remove one of the two",
+				Message: "stands in " + at.String() + " too, and only that one counts",
+			})
+			continue
 		}
+		first[key] = e.at
+		a.take(e)
 	}
+	byName(a.listServices)
+	byName(a.listPods)
+	slices.SortStableFunc(a.templates, compareWorkloads)
+	return a
+}
+
+func (a *assembly) problem(e entry, p Problem) {
+	p.File, p.Line, p.Kind, p.Name = e.at.file, e.at.line, e.kind, e.name
+	a.problems = append(a.problems, p)
 }
 
 func (a *assembly) take(e entry) {
 	switch {
 	case e.namespace != nil:
-		a.namespaces[e.name.Name] = e.namespace
+		a.namespace = e.namespace
 	case e.account != nil:
 		a.accounts[e.name] = e.account
 	case e.service != nil:
@@ -109,52 +105,36 @@ func (a *assembly) take(e entry) {
 	}
 }
 
-// addAccounts adds the account "default" of every namespace in which there is
-// something, as the service account controller does.
-func (a *assembly) addAccounts() {
-	add := func(namespace string) {
-		name := mesh.Name{Namespace: namespace, Name: "default"}
-		if a.accounts[name] == nil {
-			a.accounts[name] = &mesh.ServiceAccount{Name: name}
-		}
-	}
-	for name := range a.namespaces {
-		add(name)
-	}
-	for _, list := range [][]entry{a.listPods, a.templates, a.listServices} {
-		for _, e := range list {
-			add(e.name.Namespace)
-		}
+// assemble makes the part of what was collected. The addresses of all namespaces
+// that are made together are in the book before.
+func (a *assembly) assemble(namespace string) {
+	a.addAccount(namespace)
+	a.addServices()
+	a.addPods()
+	a.addSlices()
+}
+
+// addAccount adds the account "default", as the service account controller does.
+func (a *assembly) addAccount(namespace string) {
+	name := mesh.Name{Namespace: namespace, Name: "default"}
+	if a.accounts[name] == nil {
+		a.accounts[name] = &mesh.ServiceAccount{Name: name}
 	}
 }
 
 // addServices gives cluster IPs to the Services that have none.
-func (a *assembly) addServices(before *model) {
-	byName(a.listServices)
-	ips := newAllocator(a.options.ServiceRanges, before)
-	holder := map[netip.Addr]entry{}
+func (a *assembly) addServices() {
 	for _, e := range a.listServices {
-		for _, ip := range e.service.Addresses {
-			if first, taken := holder[ip]; taken {
-				a.problems = append(a.problems, Problem{
-					Code: CodeSharedIP, File: e.at.file, Line: e.at.line, Kind: e.kind, Name: e.name, Field: "spec.clusterIP",
+		s := e.service.Service
+		for _, ip := range s.Addresses {
+			if first := a.book.firstClusterIP(ip); first.name != e.name {
+				a.problem(e, Problem{
+					Code: CodeSharedIP, Field: "spec.clusterIP",
 					Message: fmt.Sprintf("%s is the cluster IP of Service %s too (%s)", ip, first.name, first.at),
 					Fix:     "give each Service an address of its own, or none: it will be given one",
 				})
-				continue
 			}
-			holder[ip] = e
-			ips.reserve(ip)
 		}
-	}
-	for _, e := range a.listServices {
-		for _, family := range e.service.familiesFor(a.options.ServiceRanges) {
-			ips.want(claim{e.kind, e.name, family}, e)
-		}
-	}
-	a.allocate(ips)
-	for _, e := range a.listServices {
-		s := e.service.Service
 		if e.service.wants {
 			c := *s
 			c.Addresses = a.addresses(e, e.service.familiesFor(a.options.ServiceRanges))
@@ -164,25 +144,20 @@ func (a *assembly) addServices(before *model) {
 	}
 }
 
-// allocate gives out the addresses and keeps them in the model.
-func (a *assembly) allocate(ips *allocator) {
-	given, failed := ips.allocate()
-	maps.Copy(a.given, given)
-	for _, f := range failed {
-		a.problems = append(a.problems, Problem{
-			Code: CodeNoAddress, File: f.at.file, Line: f.at.line, Kind: f.kind, Name: f.name,
-			Message: "gets no address: the range is used up", Fix: "use a larger range",
-		})
-	}
-}
-
-// addresses lists what e was given, in the order of the families.
+// addresses gives e one stand-in address per family.
 func (a *assembly) addresses(e entry, families []family) []netip.Addr {
 	var out []netip.Addr
 	for _, f := range families {
-		if ip, ok := a.given[claim{e.kind, e.name, f}]; ok {
-			out = append(out, ip)
+		c := claim{e.kind, e.name, f}
+		ip, ok := a.book.give(c)
+		if !ok {
+			a.problem(e, Problem{
+				Code: CodeNoAddress, Message: "gets no address: no range has one left for it", Fix: "use a larger range",
+			})
+			continue
 		}
+		a.claims = append(a.claims, c)
+		out = append(out, ip)
 	}
 	return out
 }

@@ -80,6 +80,7 @@ func (o *object) checkMeta(m metav1.Object) {
 	case name == "" && m.GetGenerateName() != "":
 		o.report(o.lineOf("metadata.generateName"), CodeName, "metadata.generateName",
 			"a name that the API server makes up cannot be known here", "give it a metadata.name")
+	case name == "" && o.bad: // it may be there, and be what was wrong
 	case name == "":
 		o.report(o.lineOf("metadata"), CodeName, "metadata.name", "is missing", "give the object a name")
 	default:
@@ -111,5 +112,9 @@ func (o *object) checkName(path, name string, label bool) {
 // keep adds what was read to the file.
 func (o *object) keep(e entry) {
 	e.kind, e.name, e.at = o.kind, o.name, o.at
-	o.file.entries = append(o.file.entries, e)
+	namespace := e.name.Namespace
+	if e.namespace != nil {
+		namespace = e.name.Name
+	}
+	o.file.entries[namespace] = append(o.file.entries[namespace], e)
 }

@@ -18,9 +18,7 @@ const (
 )
 
 // addPods adds the pods, and a stand-in for every workload that has none.
-func (a *assembly) addPods(before *model) {
-	byName(a.listPods)
-	slices.SortStableFunc(a.templates, compareWorkloads)
+func (a *assembly) addPods() {
 	owners := newAdoption(a.templates)
 	names := map[mesh.Name]bool{}
 	var list []entry
@@ -42,12 +40,12 @@ func (a *assembly) addPods(before *model) {
 		list = append(list, a.finished(e, &p))
 	}
 	if a.options.StandIns {
-		a.addStandIns(list, before)
+		a.addStandIns(list)
 	}
 	for _, e := range list {
 		a.pods[e.pod.Name] = e.pod.Pod
 	}
-	a.listPods = list
+	a.allPods = list
 }
 
 // finished fills in what injector and API server would.
@@ -70,33 +68,19 @@ func (a *assembly) wouldInject(p *mesh.Pod) bool {
 		return false
 	}
 	word := cmp.Or(p.Labels[inject], p.Annotations[inject])
-	if n := a.namespaces[p.Name.Namespace]; word == "" && n != nil {
-		word = n.Labels[inject]
+	if word == "" && a.namespace != nil {
+		word = a.namespace.Labels[inject]
 	}
 	return word == injectEnabled
 }
 
 // addStandIns gives addresses to the pods without one. IPv6 is added where any
-// Service of the folder uses it.
-func (a *assembly) addStandIns(list []entry, before *model) {
+// Service of the namespace uses it.
+func (a *assembly) addStandIns(list []entry) {
 	families := familiesOf(a.options.PodRanges)
 	if len(families) > 1 && !a.usesIPv6() {
 		families = slices.DeleteFunc(families, func(f family) bool { return f == ipv6 })
 	}
-	ips := newAllocator(a.options.PodRanges, before)
-	for _, e := range list {
-		for _, ip := range e.pod.Addresses {
-			ips.reserve(ip)
-		}
-	}
-	for _, e := range list {
-		if e.pod.needs {
-			for _, f := range families {
-				ips.want(claim{e.kind, e.name, f}, e)
-			}
-		}
-	}
-	a.allocate(ips)
 	for _, e := range list {
 		if e.pod.needs {
 			e.pod.Addresses = a.addresses(e, families)
@@ -118,26 +102,24 @@ func (a *assembly) usesIPv6() bool {
 // adoption finds the workload of pods that have no controller but fit a template,
 // as the controllers adopt orphans.
 type adoption struct {
-	byNamespace map[string][]*mesh.Pod // templates, the most demanding first
-	has         map[mesh.Workload]bool // which workloads have pods
+	templates []*mesh.Pod            // the most demanding first
+	has       map[mesh.Workload]bool // which workloads have pods
 }
 
 func newAdoption(templates []entry) *adoption {
-	a := &adoption{byNamespace: map[string][]*mesh.Pod{}, has: map[mesh.Workload]bool{}}
+	a := &adoption{has: map[mesh.Workload]bool{}}
 	for _, e := range templates {
 		if len(e.pod.Labels) > 0 {
-			a.byNamespace[e.name.Namespace] = append(a.byNamespace[e.name.Namespace], e.pod.Pod)
+			a.templates = append(a.templates, e.pod.Pod)
 		}
 	}
-	for _, list := range a.byNamespace {
-		slices.SortStableFunc(list, func(x, y *mesh.Pod) int { return cmp.Compare(len(y.Labels), len(x.Labels)) })
-	}
+	slices.SortStableFunc(a.templates, func(x, y *mesh.Pod) int { return cmp.Compare(len(y.Labels), len(x.Labels)) })
 	return a
 }
 
 func (a *adoption) adopt(p *mesh.Pod) {
 	if p.Workload.Kind == "Pod" {
-		for _, t := range a.byNamespace[p.Name.Namespace] {
+		for _, t := range a.templates {
 			if contains(p.Labels, t.Labels) {
 				p.Workload = t.Workload
 				break

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -24,21 +25,35 @@ func isManifest(path string) bool {
 type scanned struct {
 	files    map[string]fs.FileInfo // by path
 	problems []Problem
+	// unseen are folders that could not be listed: nobody knows what is in there.
+	unseen []string
 }
+
+// hides reports that a file is in a folder that could not be listed.
+func (s *scanned) hides(path string) bool {
+	return slices.ContainsFunc(s.unseen, func(dir string) bool {
+		return strings.HasPrefix(path, dir+string(filepath.Separator))
+	})
+}
+
+// enter is called for each folder before it is listed, so that nothing that happens
+// afterwards is missed; link says that it is not part of the tree, but holds a file
+// that a link in the tree leads to. It may be nil.
+type enter func(dir string, link bool)
 
 // scanner walks through a folder and the folders in it. Symbolic links are
 // followed; a folder that was seen already is not entered again.
 type scanner struct {
 	ctx   context.Context
 	max   int
-	enter func(dir string) // called before a folder is listed; may be nil
+	enter enter
 	out   scanned
 	seen  []fs.FileInfo // the folders on the way from the root to here
 }
 
 // scan lists the manifests in root, which may also be a single file. The error is
 // that of the root.
-func scan(ctx context.Context, root string, max int, enter func(dir string)) (scanned, error) {
+func scan(ctx context.Context, root string, max int, enter enter) (scanned, error) {
 	s := scanner{ctx: ctx, max: max, enter: enter, out: scanned{files: map[string]fs.FileInfo{}}}
 	info, err := os.Stat(root)
 	if err != nil {
@@ -46,7 +61,7 @@ func scan(ctx context.Context, root string, max int, enter func(dir string)) (sc
 	}
 	if !info.IsDir() {
 		if enter != nil {
-			enter(filepath.Dir(root))
+			enter(filepath.Dir(root), true)
 			s.follow(root)
 		}
 		s.out.files[root] = info
@@ -68,7 +83,7 @@ func (s *scanner) folder(dir string, info fs.FileInfo) error {
 		return err
 	}
 	if s.enter != nil {
-		s.enter(dir)
+		s.enter(dir, false)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -104,6 +119,7 @@ func (s *scanner) entry(path string, e fs.DirEntry) error {
 				return err
 			}
 			s.out.problems = append(s.out.problems, unreadable(path, err))
+			s.out.unseen = append(s.out.unseen, path)
 		}
 	case info.Mode().IsRegular() && isManifest(path):
 		if len(s.out.files) >= s.max {
@@ -123,6 +139,6 @@ func (s *scanner) follow(path string) {
 		return
 	}
 	if real, err := filepath.EvalSymlinks(path); err == nil {
-		s.enter(filepath.Dir(real))
+		s.enter(filepath.Dir(real), true)
 	}
 }

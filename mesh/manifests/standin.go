@@ -4,7 +4,6 @@ import (
 	"crypto/sha1"
 	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
@@ -68,94 +67,6 @@ func asked(families []corev1.IPFamily) []family {
 		}
 	}
 	return out
-}
-
-// claim is the claim of an object to an address of a family.
-type claim struct {
-	kind   string
-	name   mesh.Name
-	family family
-}
-
-// allocator gives stand-in addresses. An address follows from the name of who gets
-// it; only where two names fall on one address does it matter who else is there.
-type allocator struct {
-	ranges map[family]netip.Prefix
-	held   map[claim]netip.Addr // from the model before
-	taken  map[netip.Addr]bool
-	wanted []wish
-}
-
-type wish struct {
-	claim
-	at place
-}
-
-func newAllocator(ranges []netip.Prefix, before *model) *allocator {
-	a := &allocator{ranges: map[family]netip.Prefix{}, taken: map[netip.Addr]bool{}}
-	for _, r := range ranges {
-		if _, ok := a.ranges[familyOf(r.Addr())]; !ok {
-			a.ranges[familyOf(r.Addr())] = r.Masked()
-		}
-	}
-	if before != nil {
-		a.held = before.given
-	}
-	return a
-}
-
-func (a *allocator) reserve(ip netip.Addr) { a.taken[ip] = true }
-
-func (a *allocator) want(c claim, e entry) { a.wanted = append(a.wanted, wish{c, e.at}) }
-
-// allocate serves what was wanted: first those who hold an address already, then
-// the others in the order of asking.
-func (a *allocator) allocate() (given map[claim]netip.Addr, failed []wish) {
-	given = make(map[claim]netip.Addr, len(a.wanted))
-	for _, w := range a.wanted {
-		if ip, ok := a.held[w.claim]; ok && !a.taken[ip] {
-			a.taken[ip] = true
-			given[w.claim] = ip
-		}
-	}
-	for _, w := range a.wanted {
-		if _, ok := given[w.claim]; ok {
-			continue
-		}
-		ip, ok := a.find(w.claim)
-		if !ok {
-			failed = append(failed, w)
-			continue
-		}
-		a.taken[ip] = true
-		given[w.claim] = ip
-	}
-	return given, failed
-}
-
-// maxProbes bounds the search in a range that is nearly full.
-const maxProbes = 1 << 16
-
-func (a *allocator) find(c claim) (netip.Addr, bool) {
-	r, ok := a.ranges[c.family]
-	if !ok {
-		return netip.Addr{}, false
-	}
-	h := fnv.New64a()
-	h.Write([]byte(c.kind + "/" + c.name.String()))
-	size := hostCount(r)
-	if size == 0 {
-		return netip.Addr{}, false
-	}
-	start := h.Sum64() % size
-	for i := uint64(0); i < min(size, maxProbes); i++ {
-		// The first address of a range names the network, and is nobody's.
-		ip := nth(r, 1+(start+i)%size)
-		if !a.taken[ip] {
-			return ip, true
-		}
-	}
-	return netip.Addr{}, false
 }
 
 // hostCount is the number of addresses to give: all but the first and the last,

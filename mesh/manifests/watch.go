@@ -85,6 +85,7 @@ type watcher struct {
 	first   time.Time       // when the first word came
 	last    time.Time       // and the last one
 
+	loaded   bool      // once
 	scanned  time.Time // the last walk
 	reported []Problem
 }
@@ -137,18 +138,16 @@ func (w *watcher) heard() {
 
 // note remembers what an event is about.
 func (w *watcher) note(e fsnotify.Event) {
-	switch w.dirs.judge(e) {
-	case aboutManifest:
-		if e.Op == fsnotify.Chmod && !w.broken(e.Name) {
-			return
+	manifests, tree := w.dirs.judge(e)
+	for _, path := range manifests {
+		if e.Op != fsnotify.Chmod || w.broken(path) {
+			w.changed[path] = true
 		}
-		w.changed[e.Name] = true
-	case aboutTree:
-		w.all = true
-	default:
-		return
 	}
-	w.heard()
+	w.all = w.all || tree
+	if w.pending() {
+		w.heard()
+	}
 }
 
 // broken reports that a file has problems; new permissions may mend that.
@@ -168,6 +167,7 @@ func (w *watcher) reload(ctx context.Context) {
 			return
 		}
 		w.lost(err)
+		clear(w.waiting) // what went with the folder stays for now
 	}
 	w.apply(start, read)
 }
@@ -195,7 +195,8 @@ func (w *watcher) reread(ctx context.Context, now time.Time) ([]string, error) {
 
 // apply brings the store up to date and reports, if there is anything to say.
 func (w *watcher) apply(start time.Time, read []string) {
-	first := w.model.services == nil
+	first := !w.loaded
+	w.loaded = true
 	var keys []mesh.Key
 	if first || len(read) > 0 {
 		if batch := w.remodel(); !batch.Empty() {
@@ -208,7 +209,7 @@ func (w *watcher) apply(start time.Time, read []string) {
 	}
 	w.reported = problems
 	w.onReload(Report{
-		Read: read, Kept: w.kept(), Problems: problems, Skipped: skippedOf(w.files()),
+		Read: read, Kept: w.kept(), Problems: problems, Skipped: w.skipped(),
 		Keys: keys, Took: time.Since(start),
 	})
 }

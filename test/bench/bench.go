@@ -35,6 +35,9 @@ func (b *bench) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if b.wants("envoy") {
+		return b.sidecars(ctx)
+	}
 	return nil
 }
 

@@ -65,7 +65,7 @@ func (s *stream) satisfied(r Ref, awaited bool) bool {
 	}
 	w := c.want()
 	if w == nil {
-		return c.e.state.Load() != nil // withheld; if not built yet: wait
+		return !c.unbuilt() // withheld, or it cannot be built
 	}
 	return w.absent || w == foreignVersion || c.acked.same(w)
 }

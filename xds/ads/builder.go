@@ -178,6 +178,9 @@ func (b *builder) make(e *entry) (*version, []mesh.Key) {
 	if err != nil {
 		srv.stats.buildErrors.Add(1)
 		srv.log.Error("a resource cannot be built; the last good version stays", "resource", e.key.String(), "error", err)
+		if e.state.Load() == nil && !e.failed.Swap(true) {
+			srv.tellHolders(e) // what waits for it goes on without
+		}
 		return nil, deps
 	}
 	v.builtAt = start

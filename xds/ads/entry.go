@@ -72,6 +72,8 @@ type entry struct {
 	// Atomic.
 	// state is nil until the resource is first built. It is stored under mu.
 	state atomic.Pointer[published]
+	// failed reports that it could not be built, ever.
+	failed atomic.Bool
 	// watched counts the calls of WaitAcked that look at the entry.
 	watched atomic.Int32
 

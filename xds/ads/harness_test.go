@@ -238,7 +238,7 @@ type client struct {
 	has      map[Ref]string // name -> version, of all that it acknowledged
 	sentNode bool
 
-	unanswered []*discovery.DeltaDiscoveryResponse // looked at, owned by the test
+	unanswered [][]*discovery.DeltaDiscoveryResponse // looked at, owned by the test
 }
 
 func (w *world) connect(tb testing.TB, token string) *client {
@@ -316,14 +316,20 @@ func (c *client) subscribe(t Type, names ...string) error {
 	return c.send(&discovery.DeltaDiscoveryRequest{TypeUrl: t.URL(), ResourceNamesSubscribe: names})
 }
 
-// show prints a response as transcripts do: "CDS +cart@v1 -old".
-func show(r *discovery.DeltaDiscoveryResponse) string {
-	t, ok := ParseType(r.GetTypeUrl())
+// show prints responses of a type as transcripts do: "CDS +cart@v1 -old".
+func show(group ...*discovery.DeltaDiscoveryResponse) string {
+	t, ok := ParseType(group[0].GetTypeUrl())
 	if !ok {
-		return "unknown type " + r.GetTypeUrl()
+		return "unknown type " + group[0].GetTypeUrl()
+	}
+	var resources []*discovery.Resource
+	var removed []string
+	for _, r := range group {
+		resources = append(resources, r.GetResources()...)
+		removed = append(removed, r.GetRemovedResources()...)
 	}
 	var parts []string
-	for _, res := range r.GetResources() {
+	for _, res := range resources {
 		var m clusterv3.Cluster
 		if err := res.GetResource().UnmarshalTo(&m); err != nil {
 			// The type in the Any is the one asked for; the content is always a Cluster.
@@ -335,7 +341,7 @@ func show(r *discovery.DeltaDiscoveryResponse) string {
 		}
 		parts = append(parts, "+"+res.GetName()+"@"+m.GetAltStatName())
 	}
-	for _, name := range r.GetRemovedResources() {
+	for _, name := range removed {
 		parts = append(parts, "-"+name)
 	}
 	sort.Strings(parts)

@@ -82,6 +82,9 @@ func (h *held) has() bool {
 // removing reports that the last thing the client was told is that there is none.
 func (h *held) removing() bool { return h.sent != nil && h.sent.absent }
 
+// unbuilt reports that it is still being made.
+func (h *held) unbuilt() bool { return h.e.state.Load() == nil && !h.e.failed.Load() }
+
 // rejects reports that the client has rejected v.
 func (h *held) rejects(v *version) bool {
 	return h.ext != nil && h.ext.reason != "" && h.ext.rejected == v.blob.id

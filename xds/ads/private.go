@@ -27,26 +27,17 @@ const (
 	issueRetryMax = 30 * time.Second
 )
 
-// planPrivate sees to it that the bytes of h are there if they are to be sent. It
-// reports false if they are not: they are being made.
-func (s *stream) planPrivate(h *held, now time.Time) bool {
-	p := h.e.state.Load()
-	if p == nil {
-		if h.ext.issue.at.After(now) {
-			return false // an attempt failed; the timer sees to the next
-		}
-		have := h.ext.reported
-		if have == foreignVersion.blob.id {
-			have = ""
-		}
-		s.issue(h, have)
-		return false
+// issueFirst has h made unless that was tried already; then the timer sees to
+// the next attempt.
+func (s *stream) issueFirst(h *held, now time.Time) {
+	if h.ext.issue.at.After(now) || h.ext.issue.running {
+		return
 	}
-	if !p.cur.absent && !p.bad && p.cur.blob.buf == nil && (h.is(resend) || !h.sent.same(p.cur)) {
-		s.issue(h, "")
-		return false
+	have := h.ext.reported
+	if have == foreignVersion.blob.id {
+		have = ""
 	}
-	return true
+	s.issue(h, have)
 }
 
 // bare replaces the version of a private resource by one without its bytes, for
@@ -121,6 +112,7 @@ func (s *stream) issued(h *held, v *version, renew Renewal, err error) {
 	is.running, is.stop = false, nil
 	now := time.Now()
 	if err != nil {
+		h.e.failed.Store(true)
 		is.wait = min(max(2*is.wait, issueRetryMin), issueRetryMax)
 		is.at = now.Add(is.wait/2 + rand.N(is.wait/2+1))
 		s.arm(is.at)

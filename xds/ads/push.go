@@ -85,7 +85,8 @@ func (s *stream) additions(t Type, now time.Time, rest *left) (r *response) {
 	if len(list) == 0 && !ts.empty {
 		return nil
 	}
-	if s.inFlight(t) >= t.window() {
+	// Envoy takes the first response of a type for all that there is, and goes on.
+	if s.inFlight(t) >= t.window() || ts.sent == 0 && s.typeUnbuilt(t) || s.overtakes(t) {
 		rest.additions = true
 		return nil
 	}
@@ -124,7 +125,7 @@ func (s *stream) additions(t Type, now time.Time, rest *left) (r *response) {
 	if len(s.dirty[t]) == 0 && cap(s.dirty[t]) > 16 {
 		s.dirty[t] = nil
 	}
-	if r == nil && ts.empty && !waits && !s.typeUnbuilt(t) {
+	if r == nil && ts.empty && !waits {
 		r = newResponse(t)
 	}
 	rest.additions = rest.additions || waits
@@ -144,6 +145,9 @@ func (s *stream) include(r *response, h *held, v *version) bool {
 			h.flags |= kept
 		}
 		r.add(h, v)
+		if r.typ == Cluster {
+			s.rewarm(v)
+		}
 		if h.e.private {
 			v = h.bare(v)
 			r.items[len(r.items)-1].v = v
@@ -154,6 +158,23 @@ func (s *stream) include(r *response, h *held, v *version) bool {
 		}
 	}
 	return alone || r.size >= chunkBytes || len(r.items) >= chunkItems
+}
+
+// rewarm has the endpoints of a cluster sent once more, after the cluster: Envoy
+// waits for them anew with each new or changed cluster, but asks only for names
+// that no cluster of its has yet. While it waits it takes no clusters at all, and
+// sends no request for any (seen with Envoy 1.40). A client that reports after a
+// reconnect what it has is no exception.
+func (s *stream) rewarm(v *version) {
+	for _, r := range v.refs {
+		if r.Type != Endpoint {
+			continue
+		}
+		if h := s.get(r); h != nil {
+			h.flags |= resend
+			s.mark(h)
+		}
+	}
 }
 
 // removals composes a response of what is to be removed.
@@ -214,9 +235,21 @@ func (s *stream) additionsInFlight() bool {
 	return false
 }
 
+// overtakes reports that a listener, a route or a virtual host would overtake
+// something still being made that it may refer to.
+func (s *stream) overtakes(t Type) bool {
+	for u := Cluster; u < t && t >= Listener; u++ {
+		if u != Endpoint && s.typeUnbuilt(u) {
+			return true
+		}
+	}
+	return false
+}
+
+// typeUnbuilt reports that something of the type is still being made for the client.
 func (s *stream) typeUnbuilt(t Type) bool {
 	for _, h := range s.sets[t] {
-		if h.wanted() && h.e.state.Load() == nil {
+		if h.unbuilt() && !h.e.private && h.wanted() && s.deliverable(h) {
 			return true
 		}
 	}
@@ -271,7 +304,8 @@ func (s *stream) plan(h *held, now time.Time) (action, *version) {
 	if !s.deliverable(h) {
 		return doNothing, nil
 	}
-	if h.e.private && !s.planPrivate(h, now) {
+	if h.e.private && h.e.state.Load() == nil {
+		s.issueFirst(h, now)
 		return doNothing, nil
 	}
 	w := h.want()
@@ -280,13 +314,14 @@ func (s *stream) plan(h *held, now time.Time) (action, *version) {
 		return doNothing, nil
 	case w.absent:
 		return s.planAbsent(h), nil
-	case h.is(resend):
-		return doSend, w
-	case h.sent.same(w):
+	case !h.is(resend) && h.sent.same(w):
 		s.adopt(h, w)
 		return doNothing, nil
-	case s.blocked(h, w, now):
+	case !h.is(resend) && s.blocked(h, w, now):
 		return doWait, nil
+	case w.blob.buf == nil: // private, and sent before: nobody has the bytes
+		s.issue(h, "")
+		return doNothing, nil
 	}
 	return doSend, w
 }

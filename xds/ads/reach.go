@@ -143,7 +143,7 @@ func (s *stream) settle(h *held, v *version) {
 	}
 	list := h.ext.counted
 	i := len(list) - 1
-	for i >= 0 && list[i] != v {
+	for i >= 0 && list[i] != v && !(list[i].absent && v.absent) {
 		i--
 	}
 	if i < 0 || i == 0 && len(list) > 1 {

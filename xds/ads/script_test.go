@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,12 +53,13 @@ type script struct {
 	*world
 	t       *testing.T
 	clients map[string]*client
+	pods    map[string]string // by client
 	logs    bytes.Buffer
 	waits   map[string]chan error
 }
 
 func runScript(t *testing.T, file string, a *txtar.Archive) []byte {
-	sc := &script{t: t, clients: make(map[string]*client), waits: make(map[string]chan error)}
+	sc := &script{t: t, clients: make(map[string]*client), pods: make(map[string]string), waits: make(map[string]chan error)}
 	cfg := Config{MaxAge: -1}
 	for _, f := range a.Files {
 		if f.Name == "config" {
@@ -135,7 +137,10 @@ func (sc *script) run(line string) (string, error) {
 		c := sc.connect(sc.t, f[2])
 		c.auto = len(f) > 3 && f[3] == "auto"
 		sc.clients[f[1]] = c
+		pod, _, _ := strings.Cut(f[2], "@")
+		sc.pods[f[1]] = "shop/" + pod
 		go c.read()
+		synctest.Wait()
 	case "sub", "unsub":
 		err = sc.subscribe(f)
 	case "ack", "nack":
@@ -258,20 +263,24 @@ func (sc *script) answer(f []string) error {
 	at := 0
 	if len(f) > 2 && f[0] == "ack" {
 		t, ok := ParseType(f[2])
-		at = slices.IndexFunc(c.unanswered, func(r *discovery.DeltaDiscoveryResponse) bool { return ok && r.GetTypeUrl() == t.URL() })
+		at = slices.IndexFunc(c.unanswered, func(g []*discovery.DeltaDiscoveryResponse) bool { return ok && g[0].GetTypeUrl() == t.URL() })
 	}
 	if at < 0 || at >= len(c.unanswered) {
 		return errors.New("there is nothing to answer")
 	}
-	r := c.unanswered[at]
+	group := c.unanswered[at]
 	c.unanswered = slices.Delete(c.unanswered, at, at+1)
 	reason := ""
 	if f[0] == "nack" {
 		reason = strings.Join(f[2:], " ")
 	}
-	err := c.answer(r, reason)
+	for _, r := range group {
+		if err := c.answer(r, reason); err != nil {
+			return err
+		}
+	}
 	synctest.Wait()
-	return err
+	return nil
 }
 
 // wait: wait NAME CDS cart 5s starts WaitAcked; wait NAME says how it is.
@@ -317,10 +326,18 @@ func (sc *script) observe(f []string) (string, error) {
 		if len(c.arrived) == 0 {
 			return "silent " + f[1], nil
 		}
-		r := c.arrived[0]
-		c.arrived = c.arrived[1:]
-		c.unanswered = append(c.unanswered, r)
-		return "recv " + f[1] + " " + show(r), nil
+		// What was built one after the other may come in several responses: a line
+		// stands for as many of them as have its number of resources together.
+		var group []*discovery.DeltaDiscoveryResponse
+		items := 0
+		for len(c.arrived) > 0 && (items < len(f)-3 || len(group) == 0) && (len(group) == 0 || c.arrived[0].GetTypeUrl() == group[0].GetTypeUrl()) {
+			r := c.arrived[0]
+			c.arrived = c.arrived[1:]
+			items += len(r.GetResources()) + len(r.GetRemovedResources())
+			group = append(group, r)
+		}
+		c.unanswered = append(c.unanswered, group)
+		return "recv " + f[1] + " " + show(group...), nil
 	case "silent":
 		c := sc.clients[f[1]]
 		c.mu.Lock()
@@ -352,6 +369,7 @@ func (sc *script) observe(f []string) (string, error) {
 			list = &sc.src.haves
 		}
 		got := f[0]
+		sort.Strings(*list) // several at once come in any order
 		for _, b := range *list {
 			got += " " + strconv.Quote(b)
 		}
@@ -386,7 +404,7 @@ func (sc *script) held(f []string) (string, error) {
 	t, _ := ParseType(f[2])
 	got := strings.Join(f[:4], " ")
 	for _, p := range sc.srv.Proxies() {
-		if p.Pod != "shop/"+f[1] {
+		if p.Pod != sc.pods[f[1]] {
 			continue
 		}
 		d, err := sc.srv.Proxy(p.ID)

@@ -53,7 +53,8 @@ type Built struct {
 	Message proto.Message
 	// Refs name the resources that every holder of this one must hold as well,
 	// though it did not ask for them: the virtual host of an address, the clusters
-	// of a virtual host. They are resolved for the same client.
+	// of a virtual host. They are resolved for the same client. The endpoints that a
+	// cluster refers to are sent again after each version of the cluster.
 	Refs []Ref
 	// After names the resources whose present version a client must have ACKed
 	// before this version is sent to it, as far as it subscribes to them: the

@@ -12,7 +12,8 @@ import (
 // subscribe follows the rules of the delta protocol (Envoy's xds_protocol, "How
 // the client specifies what resources to return"):
 //
-//   - a first request without names is a wildcard, for clusters and listeners;
+//   - a first request without names is a wildcard, for clusters and listeners, and
+//     for virtual hosts, whose names Envoy does not know (seen with Envoy 1.40);
 //   - "*" is a wildcard for any type; unsubscribing from it ends it;
 //   - a name that is subscribed again is sent again;
 //   - a name that is unsubscribed under a wildcard is answered, with the resource
@@ -26,7 +27,7 @@ func (s *stream) subscribe(r *request, now time.Time) error {
 	ts := &s.types[t]
 	first := !ts.seen
 	ts.seen = true
-	if first && len(r.subscribe) == 0 && (t == Cluster || t == Listener) {
+	if first && len(r.subscribe) == 0 && (t == Cluster || t == Listener || t == VirtualHost) {
 		if err := s.wildcard(t, "", len(r.initial) == 0); err != nil {
 			return err
 		}
@@ -251,7 +252,7 @@ func (s *stream) dropReported(now time.Time) {
 func (s *stream) unbuilt() bool {
 	for t := range s.sets {
 		for _, h := range s.sets[t] {
-			if h.e.state.Load() == nil {
+			if h.unbuilt() {
 				return true
 			}
 		}

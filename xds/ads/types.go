@@ -69,7 +69,7 @@ func (t Type) waitsForClient() bool {
 // What changes meanwhile coalesces. It is small for what costs Envoy more, so
 // that heavy changes go at the pace of the client's answers.
 func (t Type) window() int {
-	if t == Secret || t == Endpoint {
+	if t <= Endpoint {
 		return 4
 	}
 	return 2

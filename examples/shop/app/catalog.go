@@ -79,10 +79,10 @@ func (c *catalog) flaky(w http.ResponseWriter, r *http.Request) {
 	c.items(w, r)
 }
 
-// slow takes five seconds.
+// slow takes two seconds.
 func (c *catalog) slow(w http.ResponseWriter, r *http.Request) {
 	select {
-	case <-time.After(5 * time.Second):
+	case <-time.After(2 * time.Second):
 		c.items(w, r)
 	case <-r.Context().Done():
 	}

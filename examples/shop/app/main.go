@@ -1,4 +1,5 @@
-// Command app plays every part of the example shop: web, catalog, ledger, store.
+// Command app plays every part of the example shop: web, catalog, ledger, store, and
+// a caller of these.
 //
 // It is an ordinary program that knows nothing of the mesh. It says who called it,
 // as far as a sidecar told it (X-Forwarded-Client-Cert), so that a demonstration
@@ -22,7 +23,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "app", Short: "Plays every part of the example shop", SilenceUsage: true}
-	root.AddCommand(webCommand(), catalogCommand(), ledgerCommand(), storeCommand())
+	root.AddCommand(webCommand(), catalogCommand(), ledgerCommand(), storeCommand(), callCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(1)
 	}

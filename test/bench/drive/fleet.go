@@ -156,14 +156,6 @@ func (f *Fleet) Connect(ctx context.Context, c Connect) (Connected, error) {
 	select {
 	case <-now.done:
 	case <-wait.Done():
-		for _, p := range f.proxies[c.First : c.First+min(c.Count, 3)] { // DEBUG
-			n := 0
-			for r := range p.waiting {
-				if n++; n < 10 {
-					fmt.Fprintln(os.Stderr, "DEBUG waiting", p.index, p.stage, len(p.waiting), r)
-				}
-			}
-		}
 		return Connected{}, f.late(now, c)
 	}
 

@@ -88,13 +88,27 @@ func (p *proxy) advance() error {
 		case listeners:
 			err = p.subscribe(wire.Listener)
 		case destinations:
-			err = p.subscribe(wire.Cluster, p.who.Destinations...)
+			err = p.call()
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// call asks for the destinations on demand, but for those that the server pushed.
+func (p *proxy) call() error {
+	var unknown []string
+	for _, name := range p.who.Destinations {
+		if _, ok := p.held[wire.Cluster][name]; !ok {
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	return p.subscribe(wire.Cluster, unknown...)
 }
 
 // subscribe asks for names that were not asked for; without names, for the

@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/fairlead/fairlead/internal/demo"
+	"github.com/fairlead/fairlead/internal/demo/report"
+)
+
+func demoCommand() *cobra.Command {
+	var (
+		o        demo.Options
+		keep     bool
+		timeout  time.Duration
+		examples string
+		out      = newOutput("table", "json")
+	)
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Show the mesh at work on this machine, with real Envoys (Linux, root)",
+		Long: "demo runs the example shop with a sidecar in every pod, each pod a network namespace, and\n" +
+			"measures: identities on each hop, first calls, retries and timeouts, a release by editing a\n" +
+			"file, the loss of the control plane, and the renewal of certificates. It takes less than a\n" +
+			"minute and leaves nothing behind.\n\n" +
+			"It needs root on Linux, an Envoy (make envoy) and, beside this program, fairlead-controller\n" +
+			"and shop (make build).\n\n" +
+			"Exit codes: 0 all as promised; 1 something is not, or could not be measured; 2 this machine\n" +
+			"lacks something.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if examples != "" {
+				if _, err := os.Stat(examples); err != nil {
+					return usage("--examples: %w", err)
+				}
+				o.Examples = os.DirFS(examples)
+			}
+			ctx, stop := signal.NotifyContext(contextOf(cmd), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return runDemo(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr(), o, out, keep, timeout)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&keep, "keep", false, "leave the mesh up until Ctrl-C, with commands to try")
+	f.StringVar(&o.Dir, "dir", "", "work folder, empty or not there yet; unless set, one is made, and removed if all went well")
+	f.StringVar(&examples, "examples", "", "folder with the shop's manifests, in place of the built-in ones")
+	f.StringVar(&o.Programs, "programs", "", "folder of fairlead-controller and shop; unless set, that of this program")
+	f.DurationVar(&timeout, "timeout", 3*time.Minute, "give up after this time, the time with --keep not counted")
+	f.VarP(out, "output", "o", "format of the summary; with json, progress goes to standard error")
+	return cmd
+}
+
+// contextOf is the command's context; cobra gives none to a root that was executed
+// without one.
+func contextOf(cmd *cobra.Command) context.Context {
+	if ctx := cmd.Context(); ctx != nil {
+		return ctx
+	}
+	return context.Background()
+}
+
+func runDemo(ctx context.Context, stdout, stderr io.Writer, o demo.Options, out *outputFlag, keep bool, timeout time.Duration) error {
+	show := stdout
+	if out.value == "json" {
+		show = stderr
+	}
+	reporter, style := newReporter(show)
+	o.Reporter = reporter
+	// The limit is on measuring; who keeps the mesh may take all the time.
+	measuring, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	limit := time.AfterFunc(timeout, func() {
+		cancel(fmt.Errorf("the demo took longer than --timeout %s", timeout))
+	})
+	defer limit.Stop()
+	o.Done = func(_ context.Context, s report.Summary, t demo.Tour) error {
+		limit.Stop()
+		if done, err := out.structured(stdout, s); err != nil {
+			return err
+		} else if !done {
+			if err := s.WriteTable(stdout, style); err != nil {
+				return err
+			}
+		}
+		if keep {
+			printTour(show, style, t)
+			<-ctx.Done()
+			fmt.Fprintln(show, "\ncleaning up")
+		}
+		return nil
+	}
+	summary, err := demo.Run(measuring, o)
+	var need *demo.NeedError
+	switch {
+	case errors.As(err, &need):
+		return &ExitError{Code: 2, Err: err}
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return errors.New("interrupted; everything was cleaned up")
+	case errors.Is(err, context.Canceled):
+		return context.Cause(measuring)
+	case err != nil:
+		return err
+	case !summary.OK:
+		return found
+	}
+	return nil
+}
+
+// newReporter picks the live view for a terminal that can show it.
+func newReporter(out io.Writer) (report.Reporter, report.Style) {
+	f, ok := out.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
+		return report.NewPlain(out, time.Now), report.NewStyle(false)
+	}
+	colour := os.Getenv("NO_COLOR") == "" // https://no-color.org
+	width := func() int {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			return w
+		}
+		return 80
+	}
+	return report.NewTerminal(out, width, colour), report.NewStyle(colour)
+}
+
+func printTour(out io.Writer, style report.Style, t demo.Tour) {
+	fmt.Fprintf(out, "\nThe mesh stays up until Ctrl-C. As root, in another terminal:\n")
+	for _, s := range t.Stops {
+		fmt.Fprintf(out, "\n  %s\n  %s\n", style.Dim("# "+s.Why), s.Command)
+	}
+}

@@ -1,0 +1,71 @@
+//go:build linux
+
+package demo
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/fairlead/fairlead/internal/demo/report"
+)
+
+const (
+	// loadRate is in requests per second.
+	loadRate = 200
+	// splitWindow is how long the load runs before the edit, and after.
+	splitWindow = 2500 * time.Millisecond
+	// editLimit is when an edit must have taken effect, on a busy machine too.
+	editLimit = time.Second
+)
+
+// showSplit edits the weights in the route's file while requests go on.
+func showSplit(ctx context.Context, w *world) ([]report.Row, error) {
+	l := startLoad(ctx, w.pods["web-1"].HTTPClient(), loadRate, "http://catalog."+namespace+"/items")
+	if err := pause(ctx, splitWindow, func(float64) { w.showShares(l, time.Time{}) }); err != nil {
+		return nil, err
+	}
+	edited := time.Now()
+	file, err := editWeights(w.manifests(), weights{v1: 0, v2: 100})
+	if err != nil {
+		return nil, err
+	}
+	if err := pause(ctx, splitWindow, func(float64) { w.showShares(l, edited) }); err != nil {
+		return nil, err
+	}
+	answers := l.stop()
+
+	before := startedWithin(answers, time.Time{}, edited)
+	first := noFailures("90/10", before)
+	v2 := share(before, "v2")
+	first.Note = fmt.Sprintf("v1 %s, v2 %s", percent(1-v2), percent(v2))
+	if first.Problem == "" && (v2 < 0.05 || v2 > 0.16) {
+		first.Problem = "v2 got " + percent(v2) + ", the rule says 10 %"
+	}
+	after := noFailures("0/100, from the edit on", startedWithin(answers, edited, time.Now()))
+	lastV1 := max(lastEnd(answers, "v1").Sub(edited), 0)
+	settled := startedWithin(answers, edited.Add(lastV1), time.Now())
+	after.Note = fmt.Sprintf("last v1 answer %s after the edit", millis(lastV1))
+	if after.Problem == "" && (lastV1 > editLimit || len(settled) == 0) {
+		after.Problem = fmt.Sprintf("v1 still answered %s after the edit", millis(lastV1))
+	}
+
+	w.Fact("90/10", fmt.Sprintf("v1 %s, v2 %s of %d answers, %d failures", percent(1-v2), percent(v2), first.Requests, first.Failures))
+	w.Fact("edit", filepath.Base(file)+": weights 90 and 10 become 0 and 100")
+	w.Fact("last answer of v1", millis(lastV1)+" after the edit")
+	w.Fact("0/100", fmt.Sprintf("v1 %s, v2 %s of the %d answers since, %d failures",
+		percent(share(settled, "v1")), percent(share(settled, "v2")), len(settled), after.Failures))
+	return []report.Row{first, after}, nil
+}
+
+// showShares shows what the last half second's answers were, at most back to from.
+func (w *world) showShares(l *load, from time.Time) {
+	answers := l.sofar()
+	if recent := time.Now().Add(-500 * time.Millisecond); recent.After(from) {
+		from = recent
+	}
+	v1 := share(startedWithin(answers, from, time.Now()), "v1")
+	failures := tally("", answers).Failures
+	w.Progress("v1 %s v2   %d requests, %d failures", report.Bar(v1, 40), len(answers), failures)
+}
