@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/certs"
-	"github.com/fairlead/fairlead/certs/token"
 	"github.com/fairlead/fairlead/mesh"
 )
 

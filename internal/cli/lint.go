@@ -171,7 +171,7 @@ func count(n int, what string) string {
 }
 
 func explainCode(w io.Writer, code string) error {
-	for _, c := range policy.Codes() {
+	for _, c := range AllCodes() {
 		if c.Code == code {
 			_, err := fmt.Fprintf(w, "%s (%s): %s\n\n%s\n", c.Code, c.Severity, c.Title, c.Doc)
 			return err

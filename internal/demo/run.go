@@ -42,7 +42,7 @@ func Run(ctx context.Context, o Options) (summary report.Summary, err error) {
 	if err != nil {
 		return summary, err
 	}
-	defer func() { err = errors.Join(err, w.close(err == nil && summary.OK)) }()
+	defer func() { err = errors.Join(err, w.close(err == nil && summary.OK || ctx.Err() != nil)) }()
 
 	o.Reporter.Step("   A shop with a sidecar in every pod, each pod a network namespace")
 	if err := w.start(ctx); err != nil {

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -123,12 +124,15 @@ func (w *world) close(well bool) error {
 	return errors.Join(err, w.removeDir())
 }
 
-// failed adds where to look to an error that ends the demonstration.
+// failed ends the step with an error that ends the demonstration too, and adds
+// where to look.
 func (w *world) failed(ctx context.Context, err error) error {
-	w.Reporter.End(err.Error())
 	if ctx.Err() != nil {
+		w.Reporter.End("interrupted")
 		return ctx.Err()
 	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	w.Reporter.End(line)
 	return fmt.Errorf("%w (logs and manifests are in %s)", err, w.dir)
 }
 

@@ -21,6 +21,7 @@ type directories struct {
 
 	watched map[string]*directory
 	active  map[string]bool // what the kernel watched when the present walk began
+	names   map[string]bool // the folders of the present walk, by their paths below the root
 	// problems of the present walk.
 	problems []Problem
 }
@@ -48,7 +49,7 @@ func newDirectories(root string, kernel *fsnotify.Watcher) *directories {
 
 // begin starts a walk; enter is called for each folder, before it is listed.
 func (d *directories) begin() {
-	d.problems, d.active = nil, map[string]bool{}
+	d.problems, d.active, d.names = nil, map[string]bool{}, map[string]bool{}
 	for _, real := range d.kernel.WatchList() {
 		d.active[real] = true
 	}
@@ -74,6 +75,7 @@ func (d *directories) enter(path string, link bool) {
 		dir.walk.linked = true
 	default:
 		dir.walk.names = append(dir.walk.names, path)
+		d.names[path] = true
 	}
 }
 
@@ -171,13 +173,16 @@ func (d *directories) judge(e fsnotify.Event) (manifests []string, tree bool) {
 			return nil, true
 		}
 	}
-	if !isManifest(base) {
-		return nil, false
-	}
 	for _, name := range dir.walk.names {
-		manifests = append(manifests, filepath.Join(name, base))
+		path := filepath.Join(name, base)
+		if d.names[path] {
+			return nil, true // a link to a folder
+		}
+		if isManifest(base) {
+			manifests = append(manifests, path)
+		}
 	}
-	return manifests, dir.walk.linked
+	return manifests, dir.walk.linked && isManifest(base)
 }
 
 // isRoot reports that a real path is where the root stands.

@@ -36,6 +36,22 @@ type entry struct {
 	route     *mesh.Route
 }
 
+// objectID is what may stand only once.
+type objectID struct {
+	kind string
+	name mesh.Name
+}
+
+func (e *entry) id() objectID { return objectID{e.kind, e.name} }
+
+func (f *file) each(do func(entry)) {
+	for _, list := range f.entries {
+		for _, e := range list {
+			do(e)
+		}
+	}
+}
+
 // service is a Service, and what is needed to give it addresses.
 type service struct {
 	*mesh.Service

@@ -134,22 +134,22 @@ func (f *folder) update(ctx context.Context, again, removed []string) ([]string,
 	if err != nil {
 		return nil, err
 	}
-	var changed []string
-	// What comes together with a new file has moved there. Alone, a file that is gone
-	// or empty may be in the middle of being written.
-	moved := false
-	for path := range fresh {
-		moved = moved || f.states[path] == nil
-	}
+	arrived := map[objectID]bool{}
 	for path, s := range fresh {
-		if s.stamp.size == 0 && !moved && f.wait(path) {
+		if f.states[path] == nil {
+			s.now.each(func(e entry) { arrived[e.id()] = true })
+		}
+	}
+	var changed []string
+	for path, s := range fresh {
+		if s.stamp.size == 0 && f.wait(path, arrived) {
 			continue
 		}
 		f.replace(path, s)
 		changed = append(changed, path)
 	}
 	for _, path := range removed {
-		if !moved && f.wait(path) {
+		if f.wait(path, arrived) {
 			continue
 		}
 		f.replace(path, nil)
@@ -162,11 +162,15 @@ func (f *folder) update(ctx context.Context, again, removed []string) ([]string,
 	return changed, nil
 }
 
-// wait reports that the objects of a file are kept for a moment, though it seems to
-// have none now.
-func (f *folder) wait(path string) bool {
-	old := f.states[path]
-	if old == nil || len(old.counts().entries) == 0 {
+// wait reports that the objects of a file are kept for a moment, though it is gone
+// or empty: it may be in the middle of being written. Objects that arrived in
+// another file have moved, and need no waiting.
+func (f *folder) wait(path string, arrived map[objectID]bool) bool {
+	waits := false
+	if old := f.states[path]; old != nil {
+		old.counts().each(func(e entry) { waits = waits || !arrived[e.id()] })
+	}
+	if !waits {
 		return false
 	}
 	until, ok := f.waiting[path]

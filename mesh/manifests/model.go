@@ -55,18 +55,16 @@ func collect(entries []entry, o Options, book *addressBook) *assembly {
 			routes:   map[mesh.Object]*mesh.Route{},
 		},
 	}
-	type id struct{ kind, name string }
-	first := make(map[id]place, len(entries))
+	first := make(map[objectID]place, len(entries))
 	for _, e := range entries {
-		key := id{e.kind, e.name.Name}
-		if at, twice := first[key]; twice {
+		if at, twice := first[e.id()]; twice {
 			a.problem(e, Problem{
 				Code: CodeDuplicate, Fix: "remove one of the two",
 				Message: "stands in " + at.String() + " too, and only that one counts",
 			})
 			continue
 		}
-		first[key] = e.at
+		first[e.id()] = e.at
 		a.take(e)
 	}
 	byName(a.listServices)

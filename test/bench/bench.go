@@ -35,6 +35,11 @@ func (b *bench) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if b.wants("translate") {
+		if err := b.translating(ctx); err != nil {
+			return err
+		}
+	}
 	if b.wants("envoy") {
 		return b.sidecars(ctx)
 	}

@@ -29,7 +29,7 @@ func NewServiceCluster(s ServiceCluster) *clusterv3.Cluster {
 	c := base(s.Name, s.Defaults)
 	c.AltStatName = statName(s.Name, s.Endpoints.Target)
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
-	c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: overADS(), ServiceName: s.Endpoints.String()}
+	c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: clusterOverADS(), ServiceName: s.Endpoints.String()}
 	c.OutlierDetection = outlierDetection(s.Defaults.Outlier)
 	c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{
 		{

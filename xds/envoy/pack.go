@@ -26,13 +26,22 @@ func extension(name string, m proto.Message) *corev3.TypedExtensionConfig {
 }
 
 // overADS is the source of everything that is fetched: the one stream. It waits
-// for ever: what a proxy holds stays, and what it was never told it does not
-// make up. A call is still bounded by onDemandTimeout.
-func overADS() *corev3.ConfigSource {
+// for ever: a sidecar without routes or keys is never ready.
+func overADS() *corev3.ConfigSource { return overADSWithin(0) }
+
+// clusterOverADS is the source of what a cluster waits for before it is used. An
+// Envoy with a cluster that waits takes no clusters and asks for none, so the
+// wait has an end: the cluster then fails its calls until the answer comes. One
+// name must have one source, because Envoy asks once for each name and answers
+// no second asker: so the leaf, which listeners have as well, is not among these.
+func clusterOverADS() *corev3.ConfigSource { return overADSWithin(onDemandTimeout) }
+
+// overADSWithin goes on after that time; 0 is never.
+func overADSWithin(d time.Duration) *corev3.ConfigSource {
 	return &corev3.ConfigSource{
 		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
 		ResourceApiVersion:    corev3.ApiVersion_V3,
-		InitialFetchTimeout:   durationpb.New(0),
+		InitialFetchTimeout:   durationpb.New(d),
 	}
 }
 

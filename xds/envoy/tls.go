@@ -16,7 +16,7 @@ const (
 // upstreamTLS is mutual TLS towards another sidecar. Who may answer is in the
 // validation context, a secret of its own: a new account rebuilds no cluster.
 func upstreamTLS(alpn string, peers SecretName) *corev3.TransportSocket {
-	common := commonTLS(peers)
+	common := commonTLS(peers, clusterOverADS())
 	common.AlpnProtocols = []string{alpn}
 	return &corev3.TransportSocket{
 		Name: "envoy.transport_sockets.tls",
@@ -36,7 +36,7 @@ func downstreamTLS() *corev3.TransportSocket {
 		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: pack(&tlsv3.DownstreamTlsContext{
 			// No alpn_protocols: with the mesh's own among them, Envoy's codec would not
 			// look for HTTP/2.
-			CommonTlsContext:                 commonTLS(SecretName{Fixed: RootsSecret}),
+			CommonTlsContext:                 commonTLS(SecretName{Fixed: RootsSecret}, overADS()),
 			RequireClientCertificate:         yes(),
 			DisableStatefulSessionResumption: true,
 			SessionTicketKeysType:            &tlsv3.DownstreamTlsContext_DisableStatelessSessionResumption{DisableStatelessSessionResumption: true},
@@ -44,7 +44,7 @@ func downstreamTLS() *corev3.TransportSocket {
 	}
 }
 
-func commonTLS(validation SecretName) *tlsv3.CommonTlsContext {
+func commonTLS(validation SecretName, source *corev3.ConfigSource) *tlsv3.CommonTlsContext {
 	return &tlsv3.CommonTlsContext{
 		// Both ends are ours.
 		TlsParams: &tlsv3.TlsParameters{
@@ -53,7 +53,7 @@ func commonTLS(validation SecretName) *tlsv3.CommonTlsContext {
 		},
 		TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{Name: LeafSecret, SdsConfig: overADS()}},
 		ValidationContextType: &tlsv3.CommonTlsContext_ValidationContextSdsSecretConfig{
-			ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: validation.String(), SdsConfig: overADS()},
+			ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: validation.String(), SdsConfig: source},
 		},
 	}
 }

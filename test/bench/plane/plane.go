@@ -59,7 +59,7 @@ func New(authority *certs.Authority, names ...string) (*Plane, error) {
 	p.generator = xds.New(xds.Config{Authority: authority, TrustDomain: authority.TrustDomain()})
 	p.Server, err = ads.New(ads.Config{
 		Source: p.generator, View: p.Store, Authenticate: p.authenticate,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {
 		return nil, err

@@ -53,6 +53,9 @@ func (w World) Cluster(i int) string {
 // Endpoints is the name of the ClusterLoadAssignment of the i-th Service.
 func (w World) Endpoints(i int) string { return w.Service(i).String() + ":80" }
 
+// Peers is the name of the secret with the accounts behind the i-th Service.
+func (w World) Peers(i int) string { return "peers/" + w.Service(i).String() }
+
 // Marker is the ClusterLoadAssignment of the n-th Service that nobody calls.
 func (w World) Marker(n int) string { return w.Endpoints(w.Services - 1 - n%Spare) }
 
@@ -71,15 +74,6 @@ func (w World) AllClusters() []string {
 	names := make([]string, w.Services)
 	for i := range names {
 		names[i] = w.Cluster(i)
-	}
-	return names
-}
-
-// AllEndpoints are the names of all ClusterLoadAssignments.
-func (w World) AllEndpoints() []string {
-	names := make([]string, w.Services)
-	for i := range names {
-		names[i] = w.Endpoints(i)
 	}
 	return names
 }
