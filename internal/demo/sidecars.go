@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,9 +15,10 @@ import (
 	"github.com/fairlead/fairlead/internal/lab"
 )
 
-// stats returns the counters and gauges of a sidecar by name.
-func stats(ctx context.Context, e *lab.Envoy) (map[string]int64, error) {
-	body, err := e.Admin(ctx, "/stats")
+// stats returns the counters and gauges of a sidecar whose name matches the regular
+// expression, by name.
+func stats(ctx context.Context, e *lab.Envoy, filter string) (map[string]int64, error) {
+	body, err := e.Admin(ctx, "/stats?filter="+url.QueryEscape(filter))
 	if err != nil {
 		return nil, err
 	}
@@ -29,16 +32,50 @@ func stats(ctx context.Context, e *lab.Envoy) (map[string]int64, error) {
 	return all, nil
 }
 
-// sum adds up the stats whose name begins and ends so.
-func sum(stats map[string]int64, prefix, suffix string) int64 {
-	var total int64
-	for name, value := range stats {
-		if strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix) {
-			total += value
+// statsOver adds up, by name, the stats of several sidecars.
+func statsOver(ctx context.Context, envoys []*lab.Envoy, filter string) (map[string]int64, error) {
+	all := map[string]int64{}
+	for _, e := range envoys {
+		one, err := stats(ctx, e, filter)
+		if err != nil {
+			return nil, err
+		}
+		for name, n := range one {
+			all[name] += n
 		}
 	}
-	return total
+	return all, nil
 }
+
+// total adds up stats of any name.
+func total(stats map[string]int64) (sum int64) {
+	for _, n := range stats {
+		sum += n
+	}
+	return sum
+}
+
+// grown returns by how much each stat grew; those that did not are left out.
+func grown(before, after map[string]int64) map[string]int64 {
+	diff := map[string]int64{}
+	for name, n := range after {
+		if n > before[name] {
+			diff[name] = n - before[name]
+		}
+	}
+	return diff
+}
+
+// Stats of Envoy, as regular expressions.
+const (
+	// statConnected is 1 while the sidecar has a stream to the control plane.
+	statConnected = `^control_plane\.connected_state$`
+	// statUpdates counts configuration that came from the control plane; the files of
+	// the projected volume (sds.token, sds.root) and the names of DNS are not among it.
+	statUpdates = `^(cluster_manager\.cds|listener_manager\.lds|http\..*\.rds|http\..*\.vhds\..*|sds\.(default|roots|peers?/.*)|cluster\.[^x].*)\.update_success$`
+	// statServerTLS counts TLS handshakes of callers that ended well.
+	statServerTLS = `^listener\.0\.0\.0\.0_15006\.ssl\.handshake$`
+)
 
 // leaf is the certificate that a sidecar shows now.
 type leaf struct{ Identity, Serial string }
@@ -76,27 +113,9 @@ func leafOf(ctx context.Context, e *lab.Envoy) (leaf, error) {
 
 // sidecars are the Envoys of all pods, in the order of the pods' names.
 func (w *world) sidecars() []*lab.Envoy {
-	names := make([]string, 0, len(w.pods))
-	for name := range w.pods {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	var all []*lab.Envoy
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(w.pods)) {
 		all = append(all, w.pods[name].envoy)
 	}
 	return all
-}
-
-// sumOver adds up stats of several sidecars.
-func sumOver(ctx context.Context, envoys []*lab.Envoy, prefix, suffix string) (int64, error) {
-	var total int64
-	for _, e := range envoys {
-		s, err := stats(ctx, e)
-		if err != nil {
-			return 0, err
-		}
-		total += sum(s, prefix, suffix)
-	}
-	return total, nil
 }

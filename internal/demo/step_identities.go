@@ -5,6 +5,7 @@ package demo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -104,18 +105,16 @@ func (h handshakes) minus(o handshakes) handshakes {
 }
 
 func countHandshakes(ctx context.Context, clients []*lab.Envoy, server *lab.Envoy) (h handshakes, err error) {
-	for _, e := range clients {
-		s, err := stats(ctx, e)
-		if err != nil {
-			return h, err
-		}
-		const toLedger = "cluster.tcp/" + namespace + "/ledger"
-		h.client += sum(s, toLedger, ".ssl.handshake")
-		h.refused += sum(s, toLedger, ".ssl.fail_verify_san") + sum(s, toLedger, ".ssl.fail_verify_error")
+	const toLedger = `^cluster\.tcp/` + namespace + `/ledger.*\.ssl\.`
+	count := func(envoys []*lab.Envoy, filter string) (n int64) {
+		all, e := statsOver(ctx, envoys, filter)
+		err = errors.Join(err, e)
+		return total(all)
 	}
-	s, err := stats(ctx, server)
-	h.server = sum(s, "listener.0.0.0.0_15006", ".ssl.handshake")
-	h.nameless = sum(s, "listener.0.0.0.0_15006", ".ssl.no_certificate")
+	h.client = count(clients, toLedger+`handshake$`)
+	h.refused = count(clients, toLedger+`fail_verify_(san|error)$`)
+	h.server = count([]*lab.Envoy{server}, statServerTLS)
+	h.nameless = count([]*lab.Envoy{server}, `^listener\.0\.0\.0\.0_15006\.ssl\.no_certificate$`)
 	return h, err
 }
 

@@ -31,7 +31,7 @@ func showOutage(ctx context.Context, w *world) ([]report.Row, error) {
 	if err := pause(ctx, 500*time.Millisecond, going("control plane up")); err != nil {
 		return nil, err
 	}
-	updates, err := sumOver(ctx, w.sidecars(), "", ".update_success")
+	before, err := statsOver(ctx, w.sidecars(), statUpdates)
 	if err != nil {
 		return nil, err
 	}
@@ -42,8 +42,10 @@ func showOutage(ctx context.Context, w *world) ([]report.Row, error) {
 	if err := pause(ctx, outage, going("control plane gone")); err != nil {
 		return nil, err
 	}
-	if connected, err := sumOver(ctx, w.sidecars(), "control_plane.connected_state", ""); err != nil || connected > 0 {
-		return nil, fmt.Errorf("%d sidecars are connected to a control plane that was killed (%w)", connected, err)
+	if connected, err := statsOver(ctx, w.sidecars(), statConnected); err != nil {
+		return nil, err
+	} else if n := total(connected); n > 0 {
+		return nil, fmt.Errorf("%d sidecars are connected to a control plane that was killed", n)
 	}
 	if err := w.control.Restart(); err != nil {
 		return nil, err
@@ -58,11 +60,12 @@ func showOutage(ctx context.Context, w *world) ([]report.Row, error) {
 	if err := pause(ctx, 500*time.Millisecond, going("control plane back")); err != nil {
 		return nil, err
 	}
-	after, err := sumOver(ctx, w.sidecars(), "", ".update_success")
+	after, err := statsOver(ctx, w.sidecars(), statUpdates)
 	if err != nil {
 		return nil, err
 	}
-	resent := after - updates
+	updates := grown(before, after)
+	resent := total(updates)
 	edited := time.Now()
 	if _, err := editWeights(w.manifests(), weights{v1: 50, v2: 50}); err != nil {
 		return nil, err
@@ -86,7 +89,7 @@ func showOutage(ctx context.Context, w *world) ([]report.Row, error) {
 	all := noFailures("killed, restarted, obeyed again", answers)
 	all.Note = fmt.Sprintf("%d sidecars in sync after %s, %d updates resent", len(w.pods), millis(synced), resent)
 	if all.Problem == "" && resent != 0 {
-		all.Problem = fmt.Sprintf("%d updates were sent to sidecars that had them", resent)
+		all.Problem = fmt.Sprintf("%d updates were sent to sidecars that had them: %v", resent, updates)
 	}
 	w.Fact("kill -9", fmt.Sprintf("for %s; %d requests meanwhile, %d failures", restarted.Sub(killed).Round(10*time.Millisecond), during.Requests, during.Failures))
 	w.Fact("back in sync", fmt.Sprintf("all %d sidecars %s after the restart", len(w.pods), millis(synced)))
@@ -98,12 +101,12 @@ func showOutage(ctx context.Context, w *world) ([]report.Row, error) {
 // inSync is nil if every sidecar is connected, and the control plane says that each
 // has ACKed what it is to have.
 func (w *world) inSync(ctx context.Context) error {
-	connected, err := sumOver(ctx, w.sidecars(), "control_plane.connected_state", "")
+	connected, err := statsOver(ctx, w.sidecars(), statConnected)
 	if err != nil {
 		return err
 	}
-	if int(connected) != len(w.pods) {
-		return fmt.Errorf("%d of %d sidecars are connected", connected, len(w.pods))
+	if n := int(total(connected)); n != len(w.pods) {
+		return fmt.Errorf("%d of %d sidecars are connected", n, len(w.pods))
 	}
 	body, err := get(ctx, w.debugClient(), "http://localhost/v1/status")
 	if err != nil {

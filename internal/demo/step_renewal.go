@@ -31,7 +31,7 @@ func showRenewal(ctx context.Context, w *world) ([]report.Row, error) {
 	if err := until(ctx, startLimit, "sidecars in sync", w.inSync); err != nil {
 		return nil, err
 	}
-	handshakes, err := sumOver(ctx, w.sidecars(), "listener.0.0.0.0_15006", ".ssl.handshake")
+	before, err := statsOver(ctx, w.sidecars(), statServerTLS)
 	if err != nil {
 		return nil, err
 	}
@@ -44,18 +44,18 @@ func showRenewal(ctx context.Context, w *world) ([]report.Row, error) {
 		return nil, err
 	}
 	watched := time.Since(began)
-	after, err := sumOver(ctx, w.sidecars(), "listener.0.0.0.0_15006", ".ssl.handshake")
+	after, err := statsOver(ctx, w.sidecars(), statServerTLS)
 	if err != nil {
 		return nil, err
 	}
-	total := 0
+	seen := 0
 	for _, s := range serials {
-		total += len(s)
+		seen += len(s)
 	}
 	row := noFailures("leaves that live for "+shortLeafTTL.String(), l.stop())
-	row.Note = fmt.Sprintf("%d leaves seen in %d sidecars", total, len(serials))
-	w.Fact("leaves", fmt.Sprintf("%d different serials in %d sidecars within %s", total, len(serials), watched.Round(100*time.Millisecond)))
-	w.Fact("TLS handshakes", fmt.Sprintf("%d meanwhile", after-handshakes))
+	row.Note = fmt.Sprintf("%d leaves seen in %d sidecars", seen, len(serials))
+	w.Fact("leaves", fmt.Sprintf("%d different serials in %d sidecars within %s", seen, len(serials), watched.Round(100*time.Millisecond)))
+	w.Fact("TLS handshakes", fmt.Sprintf("%d meanwhile", total(grown(before, after))))
 	w.Fact("requests", fmt.Sprintf("%d, %d failures", row.Requests, row.Failures))
 	return []report.Row{row}, nil
 }

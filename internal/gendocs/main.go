@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
 	"github.com/fairlead/fairlead/internal/cli"
+	"github.com/fairlead/fairlead/internal/controller"
 )
 
 //go:generate go run . ../../docs
@@ -49,7 +51,12 @@ func commands(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	root := cli.New()
-	root.DisableAutoGenTag = true
-	return doc.GenMarkdownTreeCustom(root, dir, func(string) string { return header }, func(link string) string { return link })
+	for _, root := range []*cobra.Command{cli.New(), controller.Command()} {
+		root.DisableAutoGenTag = true
+		err := doc.GenMarkdownTreeCustom(root, dir, func(string) string { return header }, func(link string) string { return link })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

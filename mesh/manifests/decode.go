@@ -77,6 +77,9 @@ func (s *step) String() string {
 	return before + "." + short(s.field)
 }
 
+// decodeValue writes n into what to points to.
+func decodeValue(d *decoder, n *yaml.Node, to any) { d.decode(n, reflect.ValueOf(to).Elem(), nil, 0) }
+
 // decode writes n into v, which must be settable.
 func (d *decoder) decode(n *yaml.Node, v reflect.Value, at *step, depth int) {
 	if depth > maxDepth {
@@ -268,7 +271,7 @@ func (d *decoder) json(b *bytes.Buffer, n *yaml.Node, at *step, depth int) {
 	if depth > maxDepth {
 		d.stop(n, at, "nested deeper than "+strconv.Itoa(maxDepth))
 	}
-	if d.stopped {
+	if !d.count(n, at) {
 		return
 	}
 	switch n.Kind {
@@ -298,9 +301,6 @@ func (d *decoder) json(b *bytes.Buffer, n *yaml.Node, at *step, depth int) {
 		}
 		b.WriteByte(']')
 	default:
-		if !d.count(n, at) {
-			return
-		}
 		data, err := scalarJSON(n)
 		if err != nil {
 			d.problem(n, CodeWrongType, at.String(), err.Error(), "")

@@ -1,7 +1,6 @@
 package manifests
 
 import (
-	"reflect"
 	"strconv"
 	"strings"
 
@@ -34,7 +33,7 @@ func decodeInto(o *object, to metav1.Object) bool {
 	d.report = func(n *yaml.Node, code Code, path, message, fix string) {
 		o.report(d.offset+n.Line, code, path, message, fix)
 	}
-	d.decode(o.node, reflect.ValueOf(to).Elem(), nil, 0)
+	decodeValue(d, o.node, to)
 	if d.stopped {
 		o.bad = true
 	}

@@ -1,0 +1,233 @@
+package manifests
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+	"go.yaml.in/yaml/v3"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer/json"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/fairlead/fairlead/mesh"
+)
+
+// seeds calls add with every manifest of the golden cases.
+func seeds(t testing.TB, add func([]byte)) {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		archive, err := txtar.ParseFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range archive.Files {
+			if isManifest(f.Name) {
+				add(f.Data)
+			}
+		}
+	}
+}
+
+// FuzzRead: whatever the input, reading it ends soon and without a panic, and what
+// comes out is sound enough for a store.
+func FuzzRead(f *testing.F) {
+	seeds(f, func(data []byte) { f.Add(data) })
+	for _, text := range hostile {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		start := time.Now()
+		r, err := Read(bytes.NewReader(data), "-", Options{StandIns: true, MaxDocuments: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("%d bytes took %v", len(data), took)
+		}
+		lines := bytes.Count(data, []byte("\n")) + bytes.Count(data, []byte("\r")) + 2
+		for _, p := range r.Problems {
+			if p.Code == "" || p.Message == "" || p.Line < 0 || p.Line > lines {
+				t.Errorf("problem %+v of %d lines", p, lines)
+			}
+		}
+		store := r.Store(mesh.Settings{})
+		for _, s := range store.Services() {
+			for _, ip := range s.Addresses {
+				if store.Owner(ip).Service.IsZero() {
+					t.Errorf("nobody owns %s of %s", ip, s.Name)
+				}
+			}
+		}
+	})
+}
+
+// hostile are inputs that have brought other readers down.
+var hostile = []string{
+	bomb("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  affinity: *i\n"),
+	"apiVersion: v1\nkind: List\nitems: &a [*a, *a]\n",
+	"apiVersion: v1\nkind: Service\nmetadata: &m {<<: *m, name: a}\nspec: {<<: [*m, *m]}\n",
+	"apiVersion: v1\nkind: Pod\nspec: " + strings.Repeat("{a: ", 5000) + "\n",
+	`{"apiVersion": "v1", "kind": "Pod", "spec": ` + strings.Repeat("[", 100000),
+	"apiVersion: v1\nkind: ServiceList\nitems:\n- &s {metadata: {name: a}, spec: {ports: [{port: 1}]}}\n" + strings.Repeat("- *s\n", 2000),
+	"kind: Service\napiVersion: v1\nmetadata: {name: a}\n? [a]\n: b\n",
+	"%YAML 1.2\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n...\n---\n\n",
+	strings.Repeat("---\na: b\n", 3000),
+	"\xff\xfe\x00", "{", "---", "- - - -", "\ufeffkind: X\n", "a: !!binary aGk=\n", "a: &x\nb: *x\n",
+}
+
+// bomb puts nine levels of nine aliases before the text.
+func bomb(text string) string {
+	var b strings.Builder
+	before := "x"
+	b.WriteString("x: &x [lol]\n")
+	for _, name := range strings.Split("abcdefghi", "") {
+		b.WriteString(name + ": &" + name + " [" + strings.Repeat("*"+before+", ", 9) + "]\n")
+		before = name
+	}
+	return b.String() + text
+}
+
+// TestHostile: each of them is read in no time, and the bombs are named.
+func TestHostile(t *testing.T) {
+	for _, text := range hostile {
+		start := time.Now()
+		if _, err := Read(strings.NewReader(text), "-", Options{MaxDocuments: 1000}); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("%.60q took %v", text, took)
+		}
+	}
+	for _, seed := range []string{"lol", ""} {
+		text := strings.Replace(bomb(""), "[lol]", "["+seed+"]", 1) + "apiVersion: v1\nkind: Pod\n" +
+			"metadata: {name: a}\nspec: {containers: [{name: a, resources: {limits: {cpu: *i}}}]}\n"
+		r, err := Read(strings.NewReader(text), "-", Options{})
+		if err != nil || !hasCode(r.Problems, CodeTooMuch) {
+			t.Errorf("a bomb of %q: %v %v", seed, r.Problems, err)
+		}
+	}
+}
+
+func TestBounds(t *testing.T) {
+	dir := folderWith(t, map[string]string{
+		"large.yaml": "# " + strings.Repeat("x", 2000) + "\n",
+		"many.yaml":  strings.Repeat(serviceYAML("a", "80")+"---\n", 5),
+		"list.yaml":  "apiVersion: v1\nkind: List\nitems: [" + strings.Repeat("{}, ", 10) + "]\n",
+		"good.yaml":  serviceYAML("good", "80"),
+	})
+	r, err := Load(t.Context(), dir, Options{MaxFileSize: 1000, MaxDocuments: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"large.yaml", "many.yaml", "list.yaml"} {
+		found := false
+		for _, p := range r.Problems {
+			found = found || p.Code == CodeTooMuch && filepath.Base(p.File) == name
+		}
+		if !found {
+			t.Errorf("%s is beyond a bound: %v", name, r.Problems)
+		}
+	}
+	if len(r.Batch.Services) != 1 {
+		t.Errorf("the good file counts: %v", r.Batch.Services)
+	}
+	if _, err := Load(t.Context(), dir, Options{MaxFiles: 3}); err == nil || !strings.Contains(err.Error(), "more than 3") {
+		t.Errorf("too many files: %v", err)
+	}
+}
+
+// FuzzDecode holds the decoder to the API server's own strict decoder: what one
+// accepts the other does, and makes the same object of it.
+func FuzzDecode(f *testing.F) {
+	seeds(f, func(data []byte) {
+		for _, c := range split(data) {
+			f.Add(c.data)
+		}
+	})
+	for _, path := range []string{"../../examples"} {
+		_ = filepath.WalkDir(path, func(path string, d os.DirEntry, err error) error {
+			if err == nil && isManifest(path) {
+				if data, err := os.ReadFile(path); err == nil {
+					for _, c := range split(data) {
+						f.Add(c.data)
+					}
+				}
+			}
+			return nil
+		})
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var n yaml.Node
+		nodes, err := parseYAML(data)
+		if err != nil || len(nodes) != 1 {
+			return
+		}
+		n = *nodes[0]
+		object := typed(text(&n, "apiVersion"), text(&n, "kind"))
+		if object == nil {
+			return
+		}
+		p := &parser{source: newSource(Options{}), file: &file{}}
+		p.decoder = &decoder{schemas: &p.schemas}
+		var problems []string
+		p.decoder.report = func(n *yaml.Node, code Code, path, message, fix string) {
+			problems = append(problems, Problem{Code: code, Line: n.Line, Field: path, Message: message, Fix: fix}.Error())
+		}
+		decodeValue(p.decoder, &n, object)
+		object.(metav1.Object).SetManagedFields(nil)
+
+		want, err := strictly(data)
+		if (err == nil) != (len(problems) == 0) {
+			t.Fatalf("%s\nwe say %q\nthe API server's decoder says %v", data, problems, err)
+		}
+		if err == nil {
+			want.(metav1.Object).SetManagedFields(nil)
+			if diff := cmp.Diff(want, object); diff != "" {
+				t.Errorf("%s\n(-API server +ours)\n%s", data, diff)
+			}
+		}
+	})
+}
+
+// typed returns an empty object of one of the kinds that are read.
+func typed(apiVersion, kind string) any {
+	meta := metav1.TypeMeta{APIVersion: apiVersion, Kind: kind}
+	object, err := scheme().New(meta.GroupVersionKind())
+	if err != nil {
+		return nil
+	}
+	return object
+}
+
+func scheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	s.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Service{}, &corev1.Pod{}, &corev1.Namespace{}, &corev1.ServiceAccount{})
+	s.AddKnownTypes(appsv1.SchemeGroupVersion, &appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &appsv1.ReplicaSet{})
+	s.AddKnownTypes(batchv1.SchemeGroupVersion, &batchv1.Job{}, &batchv1.CronJob{})
+	s.AddKnownTypes(discoveryv1.SchemeGroupVersion, &discoveryv1.EndpointSlice{})
+	s.AddKnownTypes(gatewayv1.SchemeGroupVersion, &gatewayv1.HTTPRoute{}, &gatewayv1.GRPCRoute{})
+	return s
+}
+
+// strictly decodes with the serializer of apimachinery.
+func strictly(data []byte) (runtime.Object, error) {
+	s := scheme()
+	serializer := json.NewSerializerWithOptions(json.DefaultMetaFactory, s, s, json.SerializerOptions{Yaml: true, Strict: true})
+	object, _, err := serializer.Decode(data, nil, nil)
+	return object, err
+}
