@@ -2,6 +2,7 @@ package xds_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/internal/lab"
+	"github.com/fairlead/fairlead/xds/ads"
 )
 
 func service(name, ip, extra string) string {
@@ -125,7 +127,7 @@ func TestLiveChanges(t *testing.T) {
 	m.listen(api, 8080, func(l net.Listener) { http.Serve(l, echo("outside")) })
 	services := service("a", "10.96.0.10", "") + service("b", "10.96.0.20", "") + kubernetes
 	m.apply(services)
-	m.start()
+	webEnvoy := m.start()["web"]
 	client := web.HTTPClient()
 
 	t.Run("the API server", func(t *testing.T) {
@@ -230,8 +232,16 @@ func TestLiveChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
+		if resp.StatusCode != 200 {
+			b, _ := webEnvoy.Admin(t.Context(), "/stats?filter=(control_plane|cds|cluster.xds|odcds)")
+			t.Logf("%s", b)
+			t.Fatalf("%s %v; %+v", resp.Status, resp.Header, m.server.Stats())
+		}
 		m.without(slow, func() { m.apply(services + service("slow", "10.96.0.40", "")) })
-		eventually(t, "no endpoint", func() bool { t.Log(time.Now(), get(web.HTTPClient(), "http://10.96.0.40/")); return strings.HasPrefix(get(web.HTTPClient(), "http://10.96.0.40/"), "503") })
+		m.acked(ads.Key{Type: ads.Endpoint, Name: "shop/slow:80"})
+		if got := get(web.HTTPClient(), "http://10.96.0.40/"); !strings.HasPrefix(got, "503") {
+			t.Errorf("after its end: %s", got)
+		}
 		close(finish)
 		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "done" {
 			t.Errorf("%s %v %q %v", resp.Status, resp.Header, body, err)
@@ -256,6 +266,16 @@ func TestLiveChanges(t *testing.T) {
 	})
 	if s := m.server.Stats(); s.Nacks != 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// acked waits until every sidecar has acknowledged the present version.
+func (m *live) acked(keys ...ads.Key) {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), 10*time.Second)
+	defer cancel()
+	if err := m.server.WaitAcked(ctx, keys...); err != nil {
+		m.t.Fatal(err)
 	}
 }
 

@@ -220,7 +220,11 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, at *step) {
 			d.wrong(n, at, "text")
 			return
 		}
-		v.SetString(n.Value)
+		s, err := textOf(n)
+		if err != nil {
+			d.problem(n, CodeWrongType, at.String(), "is not base64: "+err.Error(), "")
+		}
+		v.SetString(s)
 	case reflect.Bool:
 		if tag != "!!bool" {
 			d.wrong(n, at, "true or false")

@@ -120,8 +120,11 @@ func keyName(key *yaml.Node) (string, bool) {
 		return "", false
 	}
 	switch tagOf(key) {
-	case "!!str", "!!float":
+	case "!!str":
 		return key.Value, true
+	case "!!float":
+		f, ok := float(key)
+		return strconv.FormatFloat(f, 'g', -1, 32), ok // as kubectl's parser writes it
 	case "!!bool":
 		return strconv.FormatBool(boolOf(key.Value)), true
 	case "!!int":

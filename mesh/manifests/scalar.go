@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -48,7 +49,7 @@ func integer(n *yaml.Node) (int64, bool) {
 		return i, true
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+	if err != nil || f != math.Trunc(f) || math.Abs(f) >= 1<<63 {
 		return 0, false
 	}
 	return int64(f), true
@@ -67,19 +68,30 @@ func scalarJSON(n *yaml.Node) ([]byte, error) {
 	case "!!bool":
 		return strconv.AppendBool(nil, boolOf(n.Value)), nil
 	case "!!int", "!!float":
-		if json.Valid([]byte(n.Value)) {
-			return []byte(n.Value), nil
-		}
 		if i, ok := integer(n); ok {
 			return strconv.AppendInt(nil, i, 10), nil
 		}
 		if f, ok := float(n); ok {
-			return strconv.AppendFloat(nil, f, 'g', -1, 64), nil
+			return json.Marshal(f)
 		}
 		return nil, fmt.Errorf("%s is not a number that JSON can hold", n.Value)
 	default:
-		return json.Marshal(n.Value)
+		s, err := textOf(n)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(s)
 	}
+}
+
+// textOf returns the value of a scalar that is text. With the tag !!binary it
+// stands there as base64.
+func textOf(n *yaml.Node) (string, error) {
+	if n.ShortTag() != "!!binary" {
+		return n.Value, nil
+	}
+	data, err := base64.StdEncoding.DecodeString(n.Value)
+	return string(data), err
 }
 
 // describe says what a node is, for a message.

@@ -121,9 +121,9 @@ func (b *bench) people(ctx context.Context, s *side) (err error) {
 	if s.full, err = s.settled(ctx); err != nil {
 		return err
 	}
-	logf("%s: %.1f MiB RSS without proxies, %.1f MiB with %d: %.1f KiB each (heap %.1f KiB, stacks %.1f KiB, %.1f goroutines)", kind,
+	logf("%s: %.1f MiB RSS without proxies, %.1f MiB with %d: %.1f KiB each (heap %.1f KiB in pages of %.1f KiB, stacks %.1f KiB, %.1f goroutines)", kind,
 		mib(s.empty.RSS), mib(s.full.RSS), w.Proxies, s.perProxy(s.full.RSS-s.empty.RSS),
-		s.perProxy(s.full.Heap-s.empty.Heap), s.perProxy(s.full.Stacks-s.empty.Stacks), float64(s.full.Routines-s.empty.Routines)/float64(w.Proxies))
+		s.perProxy(s.full.Heap-s.empty.Heap), s.perProxy(s.full.HeapInUse-s.empty.HeapInUse), s.perProxy(s.full.Stacks-s.empty.Stacks), float64(s.full.Routines-s.empty.Routines)/float64(w.Proxies))
 	return s.heap(ctx, b.profiles, fmt.Sprintf("heap-%d", w.Proxies))
 }
 

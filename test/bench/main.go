@@ -49,13 +49,16 @@ func command() *cobra.Command {
 		SilenceErrors: false,
 		Args:          cobra.NoArgs,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
-			return raiseFileLimit()
+			return raiseFileLimit(max(o.proxies, o.crowd))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, p := range o.parts {
 				if !slices.Contains(allParts, p) {
 					return fmt.Errorf("--only: there is no part %q; the parts are %s", p, strings.Join(allParts, ", "))
 				}
+			}
+			if slices.Contains(o.parts, "envoy") && os.Geteuid() != 0 {
+				return fmt.Errorf("the part envoy makes network namespaces: run as root, or leave it out with --only %s", strings.Join(allParts[:len(allParts)-1], ","))
 			}
 			return run(cmd.Context(), o)
 		},
@@ -77,10 +80,17 @@ func command() *cobra.Command {
 }
 
 // raiseFileLimit: each proxy is a file descriptor at both ends.
-func raiseFileLimit() error {
+func raiseFileLimit(proxies int) error {
 	var l unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
 		return err
+	}
+	need := uint64(proxies + 1000)
+	if os.Geteuid() == 0 {
+		l.Max = max(l.Max, need)
+	}
+	if l.Max < need {
+		return fmt.Errorf("the limit of open files is %d, but %d proxies need %d: raise it (ulimit -Hn), or set --proxies and --crowd", l.Max, proxies, need)
 	}
 	l.Cur = l.Max
 	return unix.Setrlimit(unix.RLIMIT_NOFILE, &l)
@@ -92,6 +102,8 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	r := &report.Report{}
+	r.Note("peers: gcp is go-control-plane's delta server on linear caches, filled beforehand with the resources that Fairlead built; it translates nothing, checks no token and issues no certificate")
+	r.Note("peers: bare is grpc-go sending the same encoded bytes on each stream; all servers have Fairlead's TLS and gRPC options (of go-control-plane with these and with grpc-go's defaults, the better one is compared)")
 	r.Note("load of the machine at the start: %s", strings.TrimSpace(string(load)))
 	logf("load of the machine: %s", strings.TrimSpace(string(load)))
 	dir, err := os.MkdirTemp("", "fairlead-bench-")

@@ -43,6 +43,10 @@ func (b *bench) reconnecting(ctx context.Context, sides map[serve.Kind]*side) er
 			return err
 		}
 	}
+	n := b.proxies
+	b.report.Section(fmt.Sprintf("%d proxies connect for the first time, all at once", n))
+	b.report.Add(name("connect_first_s", n), sides[serve.Fairlead].came.Last.Seconds(), "s").
+		Against("gcp", sides[serve.GCP].came.Last.Seconds()).Should(report.AtMost(5))
 	b.reportStorms("known", "that hold the current versions", known)
 	b.reportStorms("cold", "that hold nothing", cold)
 	return nil

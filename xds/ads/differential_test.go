@@ -34,7 +34,7 @@ import (
 // while.
 func TestDifferential(t *testing.T) {
 	steps := 60
-	rounds := 150
+	rounds := 60
 	if testing.Short() {
 		rounds = 15
 	}

@@ -122,7 +122,7 @@ func (s *stream) additions(t Type, now time.Time, rest *left) (r *response) {
 	}
 	clear(list[len(keep):])
 	s.dirty[t] = append(keep, s.dirty[t]...)
-	if len(s.dirty[t]) == 0 && cap(s.dirty[t]) > 16 {
+	if len(s.dirty[t]) == 0 && cap(s.dirty[t]) > 4 {
 		s.dirty[t] = nil
 	}
 	if r == nil && ts.empty && !waits {

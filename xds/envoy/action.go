@@ -1,7 +1,9 @@
 package envoy
 
 import (
+	"cmp"
 	"regexp"
+	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -30,39 +32,48 @@ func (v *VirtualHost) forward(r *policy.Rule, f policy.Filters, backends []polic
 	for _, m := range f.Mirrors {
 		a.RequestMirrorPolicies = append(a.RequestMirrorPolicies, mirror(m))
 	}
+	plain := !slices.ContainsFunc(backends, hasFilters)
 	if f.Rewrite != nil {
-		rewrite(a, r.Match.Path, f.Rewrite)
-	}
-	if b := backends[0]; len(backends) == 1 && plainBackend(b.Filters) {
-		a.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: backend(b.Target)}
-	} else {
-		a.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: weighted(backends)}
+		rewrite(a, r.Match.Path, f.Rewrite, plain)
 	}
 	route := &routev3.Route{Action: &routev3.Route_Route{Route: a}}
-	setHeaders(route, f)
+	if plain {
+		setHeaders(route, f)
+	}
+	if plain && len(backends) == 1 {
+		a.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: backend(backends[0].Target)}
+	} else {
+		a.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: weighted(f, backends, plain)}
+	}
 	if f.CORS != nil {
 		route.TypedPerFilterConfig = map[string]*anypb.Any{filterCORS: pack(cors(f.CORS))}
 	}
 	return route
 }
 
-// plainBackend reports that a backend has no filter which a weighted cluster
-// would hold.
-func plainBackend(f policy.Filters) bool {
-	return f.Request.Empty() && f.Response.Empty() && f.CORS == nil && (f.Rewrite == nil || f.Rewrite.Host == "")
+// hasFilters reports that a backend has filters which a weighted cluster holds.
+func hasFilters(b policy.Backend) bool {
+	f := b.Filters
+	return !f.Request.Empty() || !f.Response.Empty() || f.CORS != nil || f.Rewrite != nil && f.Rewrite.Host != ""
 }
 
-func weighted(backends []policy.Backend) *routev3.WeightedCluster {
+// weighted splits requests among backends. Envoy applies what a weighted cluster
+// holds before what its route holds, so that the route would have the last word:
+// unless all backends are plain, what the rule says of headers and host stands
+// with each of them instead, where the backend's own can go after it.
+func weighted(rule policy.Filters, backends []policy.Backend, plain bool) *routev3.WeightedCluster {
 	w := &routev3.WeightedCluster{}
 	for _, b := range backends {
 		if b.Weight == 0 {
 			continue
 		}
 		c := &routev3.WeightedCluster_ClusterWeight{Name: backend(b.Target), Weight: number(b.Weight)}
-		c.RequestHeadersToAdd, c.RequestHeadersToRemove = headerChange(b.Filters.Request)
-		c.ResponseHeadersToAdd, c.ResponseHeadersToRemove = headerChange(b.Filters.Response)
-		if rw := b.Filters.Rewrite; rw != nil && rw.Host != "" {
-			c.HostRewriteSpecifier = &routev3.WeightedCluster_ClusterWeight_HostRewriteLiteral{HostRewriteLiteral: rw.Host}
+		if !plain {
+			c.RequestHeadersToAdd, c.RequestHeadersToRemove = headerChange(afterwards(rule.Request, b.Filters.Request))
+			c.ResponseHeadersToAdd, c.ResponseHeadersToRemove = headerChange(afterwards(rule.Response, b.Filters.Response))
+			if host := cmp.Or(hostOf(b.Filters.Rewrite), hostOf(rule.Rewrite)); host != "" {
+				c.HostRewriteSpecifier = &routev3.WeightedCluster_ClusterWeight_HostRewriteLiteral{HostRewriteLiteral: host}
+			}
 		}
 		if b.Filters.CORS != nil {
 			c.TypedPerFilterConfig = map[string]*anypb.Any{filterCORS: pack(cors(b.Filters.CORS))}
@@ -70,6 +81,40 @@ func weighted(backends []policy.Backend) *routev3.WeightedCluster {
 		w.Clusters = append(w.Clusters, c)
 	}
 	return w
+}
+
+func hostOf(r *policy.Rewrite) string {
+	if r == nil {
+		return ""
+	}
+	return r.Host
+}
+
+// afterwards is the change of first and then second: what second sets or removes
+// leaves nothing of what first did to that header.
+func afterwards(first, second *policy.HeaderChange) *policy.HeaderChange {
+	switch {
+	case first.Empty():
+		return second
+	case second.Empty():
+		return first
+	}
+	overridden := map[string]bool{}
+	for _, h := range second.Set {
+		overridden[h.Name] = true
+	}
+	for _, name := range second.Remove {
+		overridden[name] = true
+	}
+	kept := func(list []policy.HeaderValue) []policy.HeaderValue {
+		return slices.DeleteFunc(slices.Clone(list), func(h policy.HeaderValue) bool { return overridden[h.Name] })
+	}
+	return &policy.HeaderChange{
+		Set: append(kept(first.Set), second.Set...),
+		Add: append(kept(first.Add), second.Add...),
+		Remove: append(slices.DeleteFunc(slices.Clone(first.Remove), func(name string) bool { return overridden[name] }),
+			second.Remove...),
+	}
 }
 
 func setHeaders(route *routev3.Route, f policy.Filters) {
@@ -106,8 +151,10 @@ func mirror(m policy.Mirror) *routev3.RouteAction_RequestMirrorPolicy {
 	return p
 }
 
-func rewrite(a *routev3.RouteAction, matched *policy.StringMatch, w *policy.Rewrite) {
-	if w.Host != "" {
+// rewrite writes a rewrite to a route; withHost is false where weighted clusters
+// hold the host.
+func rewrite(a *routev3.RouteAction, matched *policy.StringMatch, w *policy.Rewrite, withHost bool) {
+	if w.Host != "" && withHost {
 		a.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: w.Host}
 	}
 	switch {

@@ -79,8 +79,10 @@ func connectionManager(name string) *hcmv3.HttpConnectionManager {
 			RouteConfigName: name,
 			ConfigSource:    overADS(),
 		}},
-		HttpProtocolOptions:  &corev3.Http1ProtocolOptions{EnableTrailers: true, AcceptHttp_10: true, DefaultHostForHttp_10: "localhost"},
+		HttpProtocolOptions:  serverHTTP1(),
 		Http2ProtocolOptions: http2(),
+		// Whether a body is wanted is the app's word; 103 passes with it.
+		Proxy_100Continue: true,
 		// A quiet stream is not a dead one (watches, chats, long polls): no limit of our
 		// own. Keep-alives find dead peers.
 		StreamIdleTimeout:          lasting(0),
@@ -91,9 +93,25 @@ func connectionManager(name string) *hcmv3.HttpConnectionManager {
 		PreserveExternalRequestId:  true,
 		UpgradeConfigs: []*hcmv3.HttpConnectionManager_UpgradeConfig{
 			{UpgradeType: "websocket"},
-			{UpgradeType: "CONNECT"}, // an HTTP proxy in the cluster
+			{UpgradeType: "CONNECT"},  // an HTTP proxy in the cluster
+			{UpgradeType: "tcp"},      // Docker's attach and exec
+			{UpgradeType: "SPDY/3.1"}, // kubectl's, until 1.31 its only way to exec
 		},
 	}
+}
+
+// serverHTTP1 takes what old callers send and offer.
+func serverHTTP1() *corev3.Http1ProtocolOptions {
+	o := http1()
+	o.AcceptHttp_10 = true
+	o.DefaultHostForHttp_10 = "localhost"
+	// Apache's client offers this with every first request. A server may ignore it
+	// (RFC 9110, section 7.8); Envoy would answer with a 403.
+	o.IgnoreHttp_11Upgrade = []*matcherv3.StringMatcher{{
+		MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "TLS/"},
+		IgnoreCase:   true,
+	}}
+	return o
 }
 
 // unreachedReply marks the replies to requests that never reached the app (UF:

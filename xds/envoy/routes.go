@@ -14,9 +14,7 @@ func NewOutboundRoutes() *routev3.RouteConfiguration {
 		Vhds:                    &routev3.Vhds{ConfigSource: overADS()},
 		RequestHeadersToRemove:  []string{headerDestination},
 		ResponseHeadersToRemove: []string{headerUnreached},
-		// Filters of a backend run after those of the rule.
-		MostSpecificHeaderMutationsWins: true,
-		ValidateClusters:                no(),
+		ValidateClusters:        no(),
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 )
 
 // Figure is one result.
@@ -107,27 +106,33 @@ func (r *Report) Missed() (missed, of int) {
 	return missed, of
 }
 
+// row is the layout of the table: figure, value, unit, peer, ratio, target, verdict.
+const row = "%-45s %9s %-9s  %-20s %7s  %-9s %s\n"
+
 // WriteTable writes the table.
 func (r *Report) WriteTable(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var t strings.Builder
+	fmt.Fprintf(&t, row, "", "value", "", "peer", "ratio", "target", "")
 	section := ""
 	for _, f := range r.figures {
 		if f.Section != section {
 			section = f.Section
-			fmt.Fprintf(t, "\n%s\t\t\t\t\t\t\n", strings.ToUpper(section))
+			fmt.Fprintf(&t, "\n%s\n", section)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, number(f.Value), f.Unit, f.peer(), f.ratio(), f.target(), f.verdict())
-	}
-	if err := t.Flush(); err != nil {
-		return err
+		fmt.Fprintf(&t, row, "  "+f.Name, number(f.Value), f.Unit, f.peer(), f.ratio(), f.target(), f.verdict())
 	}
 	if missed, of := r.Missed(); of > 0 {
-		fmt.Fprintf(w, "\n%d of %d targets met.\n", of-missed, of)
+		fmt.Fprintf(&t, "\n%d of %d targets met.\n", of-missed, of)
 	}
 	for _, n := range r.notes {
-		fmt.Fprintf(w, "- %s\n", n)
+		fmt.Fprintf(&t, "- %s\n", n)
 	}
-	return nil
+	var lines strings.Builder
+	for line := range strings.Lines(t.String()) {
+		lines.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	_, err := io.WriteString(w, lines.String())
+	return err
 }
 
 func (f *Figure) peer() string {

@@ -55,6 +55,54 @@ func TestProxiesOnGoControlPlane(t *testing.T) {
 	f.flip(t)
 }
 
+// The same on our own server, with the scout that brings the others their
+// resources.
+func TestProxiesOnFairlead(t *testing.T) {
+	f := start(t, Fairlead, drive.Target{})
+	scouted, err := f.fleet.Scout(t.Context(), drive.Scout{Index: proxies, FlipName: f.world.Endpoints(0), Timeout: soon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.flipTo(t, 1)
+	f.flipTo(t, 1)
+	file := filepath.Join(t.TempDir(), "capture.json")
+	if err := f.fleet.Save(file); err != nil {
+		t.Fatal(err)
+	}
+	found, err := drive.ReadCapture(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found.Flips) != 2 || int64(len(found.Resources)) != scouted.Resources || len(found.Clusters) == 0 {
+		t.Errorf("the scout brought %d changes, %d resources and %d clusters that it had not asked for; want 2, %d and some",
+			len(found.Flips), len(found.Resources), len(found.Clusters), scouted.Resources)
+	}
+
+	connect := func(c drive.Connect) drive.Connected {
+		t.Helper()
+		c.Count, c.Timeout = proxies, soon
+		r, err := f.fleet.Connect(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	cold := connect(drive.Connect{Forget: true})
+	f.flip(t)
+	f.fleet.Disconnect()
+	known := connect(drive.Connect{Marker: f.world.Marker(0)})
+	if known.Resources != proxies || known.Equal != 0 || known.Retries != 0 {
+		t.Errorf("proxies that hold everything were sent %d resources (%d of them equal) on %d further streams; want the %d markers only",
+			known.Resources, known.Equal, known.Retries, proxies)
+	}
+	f.fleet.Disconnect()
+	// What the siblings asked for is pushed now; the same resources, by another way.
+	if again := connect(drive.Connect{Forget: true}); again.Resources != cold.Resources || again.Equal != 0 {
+		t.Errorf("proxies that hold nothing were sent %d resources (%d of them equal), want %d (0)", again.Resources, again.Equal, cold.Resources)
+	}
+	f.flip(t)
+}
+
 func TestProxiesOnBareBroadcast(t *testing.T) {
 	f := start(t, Bare, drive.Target{Bare: true})
 	if _, err := f.fleet.Connect(t.Context(), drive.Connect{Count: proxies, Forget: true, Timeout: soon}); err != nil {
@@ -72,7 +120,13 @@ type fixture struct {
 
 func (f fixture) flip(t *testing.T) {
 	t.Helper()
-	await := drive.Await{Name: f.world.Endpoints(0), Count: proxies, Timeout: soon}
+	f.flipTo(t, proxies)
+}
+
+// flipTo changes an endpoint that count proxies hold.
+func (f fixture) flipTo(t *testing.T, count int) {
+	t.Helper()
+	await := drive.Await{Name: f.world.Endpoints(0), Count: count, Timeout: soon}
 	f.fleet.Arm(await)
 	if err := f.server.flip(); err != nil {
 		t.Fatal(err)
@@ -109,7 +163,10 @@ func start(t *testing.T, kind Kind, target drive.Target) fixture {
 	if err := os.WriteFile(root, authority.Bundle().PEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	srv, err := newServer(Start{Kind: kind, World: w, CaptureFile: file("capture.json", capture(t, w))}, authority)
+	target.ProxiesFile = file("proxies.json", who)
+	srv, err := newServer(Start{
+		Kind: kind, World: w, ProxiesFile: target.ProxiesFile, CaptureFile: file("capture.json", capture(t, w)),
+	}, authority)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +177,6 @@ func start(t *testing.T, kind Kind, target drive.Target) fixture {
 	served := make(chan error, 1)
 	go func() { served <- srv.serve(l) }()
 	target.Address, target.ServerName, target.CAFile = l.Addr().String(), ServerName, root
-	target.ProxiesFile = file("proxies.json", who)
 	fleet, err := drive.Open(target)
 	if err != nil {
 		t.Fatal(err)

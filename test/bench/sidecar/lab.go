@@ -109,12 +109,10 @@ func (b *testbed) startBackend(ctx context.Context) error {
 		Handler:           http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }),
 		ReadHeaderTimeout: time.Minute,
 	}
-	go func() { _ = app.Serve(listener) }() // its end is that of the lab
-	envoy, err := b.startEnvoy(ctx, b.backend)
-	if err != nil {
+	go func() { _ = app.Serve(listener) }()                 // its end is that of the lab
+	if _, err := b.startEnvoy(ctx, b.backend); err != nil { // it ends with the lab
 		return err
 	}
-	_ = envoy // ends with the lab
 	return b.backend.Redirect(redirect.Options{})
 }
 
@@ -147,13 +145,13 @@ func (b *testbed) call(ctx context.Context, client *http.Client, to netip.AddrPo
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(io.Discard, resp.Body)
+		body, err := io.ReadAll(resp.Body)
 		err = errors.Join(err, resp.Body.Close())
 		if err != nil {
 			return err
 		}
 		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("GET http://%s/ from the caller: %s", to, resp.Status)
+			return fmt.Errorf("GET http://%s/ from the caller: %s: %s", to, resp.Status, body)
 		}
 	}
 	return nil

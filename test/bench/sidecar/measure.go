@@ -1,21 +1,24 @@
 package sidecar
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/fairlead/fairlead/internal/lab"
 	"github.com/fairlead/fairlead/test/bench/world"
 )
 
 const (
-	envoys   = 3 // per figure
+	envoys   = 1 // per figure
 	requests = 20
 	// settle is how long an Envoy is left alone before its memory is read: longer
 	// than its allocator's and its connection pools' own timers take to come round.
-	settle = 3 * time.Second
+	settle = 1 * time.Second
 )
 
 // Result is the anonymous memory of the caller's Envoy, in bytes.
@@ -32,7 +35,7 @@ type Result struct {
 
 // Measure makes the lab and measures. It needs root. say is told how it goes.
 func Measure(ctx context.Context, say func(format string, args ...any)) (r Result, err error) {
-	var b testbed
+	b := &testbed{}
 	defer func() { err = errors.Join(err, b.close()) }()
 	if err := b.build(ctx); err != nil {
 		return r, err
@@ -60,63 +63,98 @@ func Measure(ctx context.Context, say func(format string, args ...any)) (r Resul
 	}
 	for _, s := range steps {
 		s.apply()
-		if *s.into, err = b.median(ctx, s.calls); err != nil {
+		held, value, err := b.median(ctx, s.calls)
+		if err != nil {
 			return r, err
 		}
-		say("Envoy, %s: %.2f MiB anonymous", s.what, float64(*s.into)/(1<<20))
+		*s.into = value
+		say("Envoy, %s: %.2f MiB anonymous; it holds %v", s.what, float64(value)/(1<<20), held)
 	}
 	var all []netip.AddrPort
 	for i := range podAddresses {
 		all = append(all, netip.AddrPortFrom(podAddress(i), appPort))
 	}
-	before, after, err := b.growth(ctx, in(0), all)
+	grown, err := b.growth(ctx, in(0), all)
 	if err != nil {
 		return r, err
 	}
-	r.PodsCalled, r.PerPod = len(all), (after-before)/int64(len(all))
-	say("Envoy, %d pod addresses called: %.2f MiB anonymous", len(all), float64(after)/(1<<20))
+	r.PodsCalled, r.PerPod = len(all), (grown.after-grown.before)/int64(len(all))
+	say("Envoy, %d pod addresses called: %.2f MiB anonymous; it holds %v", len(all), float64(grown.after)/(1<<20), grown.held)
 	return r, nil
 }
 
 // median starts some Envoys one after the other.
-func (b *testbed) median(ctx context.Context, calls []netip.AddrPort) (int64, error) {
+func (b *testbed) median(ctx context.Context, calls []netip.AddrPort) (holdings, int64, error) {
 	var values []int64
+	var held holdings
 	for range envoys {
-		v, _, err := b.growth(ctx, calls, nil)
+		g, err := b.growth(ctx, calls, nil)
 		if err != nil {
-			return 0, err
+			return held, 0, err
 		}
-		values = append(values, v)
+		values, held = append(values, g.before), g.held
 	}
 	slices.Sort(values)
-	return values[len(values)/2], nil
+	return held, values[len(values)/2], nil
+}
+
+// grown is the anonymous memory of one Envoy before and after the second calls.
+type grown struct {
+	before, after int64
+	held          holdings
 }
 
 // growth starts an Envoy, calls the first addresses, reads its memory, and again
 // after calls to the rest.
-func (b *testbed) growth(ctx context.Context, first, rest []netip.AddrPort) (before, after int64, err error) {
+func (b *testbed) growth(ctx context.Context, first, rest []netip.AddrPort) (g grown, err error) {
 	envoy, err := b.startEnvoy(ctx, b.caller)
 	if err != nil {
-		return 0, 0, err
+		return g, err
 	}
 	defer func() { err = errors.Join(err, envoy.Kill()) }()
 	client := b.caller.HTTPClient()
 	defer client.CloseIdleConnections()
 	for _, to := range first {
 		if err := b.call(ctx, client, to, requests); err != nil {
-			return 0, 0, err
+			return g, err
 		}
 	}
 	time.Sleep(settle)
-	if before, err = envoy.MemoryAnon(); err != nil || len(rest) == 0 {
-		return before, before, err
+	if g.before, err = envoy.MemoryAnon(); err != nil {
+		return g, err
 	}
-	for _, to := range rest {
-		if err := b.call(ctx, client, to, 1); err != nil {
-			return 0, 0, err
+	g.after = g.before
+	if len(rest) > 0 {
+		for _, to := range rest {
+			if err := b.call(ctx, client, to, 1); err != nil {
+				return g, err
+			}
+		}
+		time.Sleep(settle)
+		if g.after, err = envoy.MemoryAnon(); err != nil {
+			return g, err
 		}
 	}
-	time.Sleep(settle)
-	after, err = envoy.MemoryAnon()
-	return before, after, err
+	g.held, err = held(ctx, envoy)
+	return g, err
+}
+
+// holdings is what an Envoy has been given: it tells that the memory which was
+// read is that of an Envoy with rules, or without.
+type holdings struct{ clusters, virtualHosts int }
+
+func (h holdings) String() string {
+	return fmt.Sprintf("%d clusters and %d virtual hosts", h.clusters, h.virtualHosts)
+}
+
+// held asks the Envoy itself, after its memory was read: the answer takes some.
+func held(ctx context.Context, envoy *lab.Envoy) (holdings, error) {
+	dump, err := envoy.Admin(ctx, "/config_dump")
+	if err != nil {
+		return holdings{}, err
+	}
+	return holdings{
+		clusters:     bytes.Count(dump, []byte(`type.googleapis.com/envoy.config.cluster.v3.Cluster"`)),
+		virtualHosts: bytes.Count(dump, []byte(`"name": "outbound/`)),
+	}, nil
 }

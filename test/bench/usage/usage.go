@@ -22,6 +22,7 @@ type Usage struct {
 	RSS       int64         // bytes, VmRSS
 	Anonymous int64         // bytes, RssAnon
 	Heap      int64         // bytes of live and not yet swept objects
+	HeapInUse int64         // bytes of the pages that these lie in
 	Stacks    int64         // bytes
 	Allocated int64         // bytes, cumulative
 	Mallocs   int64         // objects, cumulative
@@ -51,7 +52,7 @@ func Self() (Usage, error) {
 	u.CPU = time.Duration(r.Utime.Nano() + r.Stime.Nano())
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	u.Heap, u.Stacks = int64(m.HeapAlloc), int64(m.StackInuse)
+	u.Heap, u.HeapInUse, u.Stacks = int64(m.HeapAlloc), int64(m.HeapInuse), int64(m.StackInuse)
 	u.Allocated, u.Mallocs, u.GCs = int64(m.TotalAlloc), int64(m.Mallocs), int64(m.NumGC)
 	u.Routines = runtime.NumGoroutine()
 	return u, nil
