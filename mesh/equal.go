@@ -41,6 +41,9 @@ func (s *Slice) Equal(o *Slice) bool {
 
 // Equal reports that e and o mean the same.
 func (e *Endpoint) Equal(o *Endpoint) bool {
+	if e == nil || o == nil || e == o {
+		return e == o
+	}
 	return e.Address == o.Address &&
 		e.Ready == o.Ready &&
 		e.Serving == o.Serving &&

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -227,6 +228,15 @@ func TestLiveChanges(t *testing.T) {
 			}))
 		})
 		m.apply(services + service("slow", "10.96.0.40", ""))
+		go func() {
+			for range 12 {
+				time.Sleep(400 * time.Millisecond)
+				out, err := exec.Command("ip", "netns", "exec", web.Name(), "sh", "-c", "ss -tnio; ip neigh; nstat -az 2>/dev/null | grep -iE 'retrans|timeouts'").CombinedOutput()
+				fmt.Println(time.Now().Format("05.000"), "SS", string(out), err)
+				out, err = exec.Command("ip", "netns", "exec", m.lab.Node().Name(), "sh", "-c", "ss -tnio; ip neigh; ip -s link").CombinedOutput()
+				fmt.Println(time.Now().Format("05.000"), "NODE", string(out), err)
+			}
+		}()
 		resp, err := client.Get("http://10.96.0.40/")
 		if err != nil {
 			t.Fatal(err)

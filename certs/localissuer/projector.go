@@ -28,12 +28,6 @@ const (
 	retryAfter = 5 * time.Second
 )
 
-// Trust is where the trust bundle comes from: a *certs.Authority.
-type Trust interface {
-	Bundle() certs.Bundle
-	Subscribe(ctx context.Context) <-chan certs.Bundle
-}
-
 // ProjectorConfig says what a Projector writes.
 type ProjectorConfig struct {
 	// Dir holds a folder for each pod, <namespace>/<name>. It is made, passable for
@@ -41,7 +35,8 @@ type ProjectorConfig struct {
 	// user pass. Nothing else should be in it.
 	Dir    string
 	Issuer *Issuer
-	Trust  Trust
+	// Trust is where the trust bundle comes from.
+	Trust *certs.Authority
 	// Files returns what else a volume holds, by name, given the path of the volume:
 	// the SDS files, in which that path stands. Nil: nothing else.
 	Files func(volume string) map[string][]byte

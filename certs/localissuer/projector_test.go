@@ -19,51 +19,12 @@ import (
 	"github.com/fairlead/fairlead/mesh"
 )
 
-// trust is a trust bundle that a test changes.
-type trust struct {
-	mu     sync.Mutex
-	bundle certs.Bundle
-	subs   []chan certs.Bundle
-}
-
-func newBundle(t *testing.T) certs.Bundle {
-	t.Helper()
-	a, err := certs.NewSelfSigned(certs.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a.Bundle()
-}
-
-func (s *trust) Bundle() certs.Bundle {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.bundle
-}
-
-func (s *trust) Subscribe(context.Context) <-chan certs.Bundle {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := make(chan certs.Bundle, 1)
-	c <- s.bundle
-	s.subs = append(s.subs, c)
-	return c
-}
-
-func (s *trust) set(b certs.Bundle) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.bundle = b
-	for _, c := range s.subs {
-		c <- b
-	}
-}
-
 type fixture struct {
 	t      *testing.T
 	dir    string
 	issuer *Issuer
-	trust  *trust
+	ca     string // the folder of trust
+	trust  *certs.Authority
 	p      *Projector
 }
 
@@ -73,13 +34,17 @@ func newFixture(t *testing.T, change func(*ProjectorConfig)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, dir: t.TempDir(), issuer: i, trust: &trust{bundle: newBundle(t)}}
+	f := &fixture{t: t, dir: t.TempDir(), issuer: i, ca: t.TempDir()}
+	silent := slog.New(slog.NewTextHandler(io.Discard, nil))
+	if f.trust, err = certs.LoadOrCreate(f.ca, certs.Options{Logger: silent}); err != nil {
+		t.Fatal(err)
+	}
 	c := ProjectorConfig{
 		Dir: f.dir, Issuer: i, Trust: f.trust, TokenLife: 10 * time.Minute,
 		Files: func(volume string) map[string][]byte {
 			return map[string][]byte{"token.sds.yaml": []byte("filename: " + volume + "/token\n")}
 		},
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: silent,
 	}
 	if change != nil {
 		change(&c)
@@ -89,6 +54,20 @@ func newFixture(t *testing.T, change func(*ProjectorConfig)) *fixture {
 	}
 	t.Cleanup(func() { f.p.Close() })
 	return f
+}
+
+// addRoot adds another root to the trust bundle.
+func (f *fixture) addRoot() {
+	f.t.Helper()
+	other, err := certs.NewSelfSigned(certs.Options{})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	both := append(slices.Clone(f.trust.Bundle().PEM()), other.Bundle().PEM()...)
+	if err := os.WriteFile(certs.OwnFiles(f.ca).Roots, both, 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+	f.trust.Reload()
 }
 
 func (f *fixture) sync(pods ...Pod) {
@@ -228,11 +207,13 @@ func TestBundleChangeReachesAllVolumes(t *testing.T) {
 		f := newFixture(t, nil)
 		defer f.run()()
 		f.sync(web, ledger)
-		next := newBundle(t)
-		f.trust.set(next)
+		before := f.read(web, RootFile)
+		for range 3 { // at once: the last one counts
+			f.addRoot()
+		}
 		synctest.Wait()
 		for _, p := range []Pod{web, ledger} {
-			if f.read(p, RootFile) != string(next.PEM()) {
+			if got := f.read(p, RootFile); got == before || got != string(f.trust.Bundle().PEM()) {
 				t.Errorf("%s has the old roots", p.Name)
 			}
 			f.good(p)
@@ -433,13 +414,17 @@ func TestConfigIsChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	trust, err := certs.NewSelfSigned(certs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []ProjectorConfig{
 		{},
 		{Dir: t.TempDir(), Issuer: i},
-		{Dir: t.TempDir(), Trust: &trust{}},
-		{Issuer: i, Trust: &trust{}},
-		{Dir: t.TempDir(), Issuer: i, Trust: &trust{}, TokenLife: time.Second},
-		{Dir: "/dev/null/x", Issuer: i, Trust: &trust{}},
+		{Dir: t.TempDir(), Trust: trust},
+		{Issuer: i, Trust: trust},
+		{Dir: t.TempDir(), Issuer: i, Trust: trust, TokenLife: time.Second},
+		{Dir: "/dev/null/x", Issuer: i, Trust: trust},
 	} {
 		if p, err := NewProjector(c); err == nil {
 			p.Close()

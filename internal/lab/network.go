@@ -76,7 +76,13 @@ func (l *Lab) buildNode() error {
 		return err
 	}
 	snooping := false // IPv6 neighbour discovery must not depend on a querier
-	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridgeName}, MulticastSnooping: &snooping}
+	// Without an address of its own a bridge takes the lowest of its ports', so that a
+	// new pod could change it: the older pods' packets to the node would then be
+	// dropped until their neighbour tables noticed, half a minute later.
+	bridge := &netlink.Bridge{
+		LinkAttrs:         netlink.LinkAttrs{Name: bridgeName, HardwareAddr: hardwareAddr(nodeAddress4())},
+		MulticastSnooping: &snooping,
+	}
 	if err := l.link.LinkAdd(bridge); err != nil {
 		return fmt.Errorf("make the bridge: %w", err)
 	}

@@ -39,9 +39,20 @@ func newShop(t *testing.T) *shop {
 	s.pod = s.Pod(lab.PodSpec{Namespace: "shop", Name: "apps", ServiceAccount: "apps", Meshed: true})
 	s.web = s.Pod(lab.PodSpec{Namespace: "shop", Name: "web", ServiceAccount: "web", Meshed: true})
 	for app, port := range ports {
-		s.apps[app] = s.pod.Serve(port, meshtest.EchoHandler(app))
+		s.apps[app] = s.pod.Serve(port, echo(app))
 	}
 	return s
+}
+
+// echo answers with what it saw, and some headers.
+func echo(app string) http.Handler {
+	next := meshtest.EchoHandler(app)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["X-App"] = []string{app}
+		w.Header()["X-App-List"] = []string{"one", "two"}
+		w.Header()["X-App-Secret"] = []string{"secret"}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // service is a Service of namespace shop on port 80 with one app behind it.
@@ -182,3 +193,8 @@ func serviceOn(name, app string, port int) string {
 
 // plainGet is a request without anything.
 var plainGet = meshtest.Request{}
+
+// podSpec is a pod with a sidecar, and with its name as its account.
+func podSpec(namespace, name string) lab.PodSpec {
+	return lab.PodSpec{Namespace: namespace, Name: name, ServiceAccount: name, Meshed: true}
+}

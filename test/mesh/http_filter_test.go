@@ -40,14 +40,14 @@ func TestHeaderModifiers(t *testing.T) {
 - filters:
   - type: ResponseHeaderModifier
     responseHeaderModifier:
-      set: [{name: Content-Type, value: "application/json"}, {name: x-set, value: "50%"}]
-      add: [{name: x-add, value: more}]
-      remove: [date]
+      set: [{name: X-App, value: "50%"}, {name: x-set-absent, value: new}]
+      add: [{name: x-app-list, value: three}]
+      remove: [X-App-Secret]
   backendRefs: [{name: v1, port: 80}]
 `, calls: []call{{
 			send: "GET /", want: "v1",
-			got: []string{"x-set: 50%", "x-add: more", "date:"},
-			app: []string{"x-set:", "x-add:"},
+			got: []string{"x-app: 50%", "x-set-absent: new", "x-app-list: one, two, three", "x-app-secret:"},
+			app: []string{"x-app:", "x-set-absent:"},
 		}}},
 		{name: "backend", rules: `
 - matches: [{path: {type: PathPrefix, value: /one}}]
@@ -59,18 +59,32 @@ func TestHeaderModifiers(t *testing.T) {
     - {type: ResponseHeaderModifier, responseHeaderModifier: {add: [{name: x-served, value: v1}]}}
 - matches: [{path: {type: PathPrefix, value: /both}}]
   filters:
-  - {type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-who, value: rule}, {name: x-rule, value: "1"}]}}
+  - type: RequestHeaderModifier
+    requestHeaderModifier:
+      set: [{name: x-who, value: rule}, {name: x-rule, value: "1"}]
+      add: [{name: x-all, value: rule}, {name: x-not, value: rule}]
+  - {type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-app, value: rule}], remove: [x-app-secret]}}
   backendRefs:
   - name: v2
     port: 80
     filters:
-    - {type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-who, value: backend}]}}
+    - type: RequestHeaderModifier
+      requestHeaderModifier:
+        set: [{name: x-who, value: backend}]
+        add: [{name: x-all, value: backend}]
+        remove: [x-not]
+    - {type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-app, value: backend}]}}
 `, calls: []call{
 			{
 				send: "GET /one", header: map[string]string{"x-remove": "1"}, want: "v1",
 				app: []string{"x-backend: v1", "x-remove:"}, got: []string{"x-served: v1"},
 			},
-			{send: "GET /both", want: "v2", app: []string{"x-who: backend", "x-rule: 1"}},
+			// What rule and backend both change is as the backend wants it.
+			{
+				send: "GET /both", header: map[string]string{"x-all": "caller"}, want: "v2",
+				app: []string{"x-who: backend", "x-rule: 1", "x-all: caller, rule, backend", "x-not:"},
+				got: []string{"x-app: backend", "x-app-secret:"},
+			},
 		}},
 	})
 	// The mesh adds nothing of Envoy's own to what an app sees.
@@ -80,7 +94,7 @@ func TestHeaderModifiers(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range []string{
-			"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Request-Id", "X-Fairlead-Destination",
+			"X-Forwarded-For", "X-Forwarded-Host", "X-Request-Id", "X-Fairlead-Destination",
 			"X-Envoy-Expected-Rq-Timeout-Ms", "X-Envoy-Attempt-Count", "X-Envoy-Original-Path", "X-Envoy-Internal",
 		} {
 			if v := values(r.Echo.Header, name); v != "" {
@@ -101,9 +115,8 @@ func TestHeaderModifiers(t *testing.T) {
 // port that the scheme implies is not shown. No app gets the request.
 func TestRedirects(t *testing.T) {
 	s := newShop(t)
-	redirect := func(rules string) string { return rules }
 	s.run(t, []routeCase{
-		{name: "status", rules: redirect(`
+		{name: "status", rules: `
 - matches: [{path: {type: PathPrefix, value: /default}}]
   filters: [{type: RequestRedirect, requestRedirect: {hostname: example.org}}]
 - matches: [{path: {type: PathPrefix, value: /301}}]
@@ -116,7 +129,7 @@ func TestRedirects(t *testing.T) {
   filters: [{type: RequestRedirect, requestRedirect: {hostname: example.org, statusCode: 307}}]
 - matches: [{path: {type: PathPrefix, value: /308}}]
   filters: [{type: RequestRedirect, requestRedirect: {hostname: example.org, statusCode: 308}}]
-`), calls: []call{
+`, calls: []call{
 			{send: "GET /default", want: "302", got: []string{"location: http://example.org/default"}},
 			{send: "GET /301", want: "301", got: []string{"location: http://example.org/301"}},
 			{send: "GET /302", want: "302", got: []string{"location: http://example.org/302"}},
@@ -124,7 +137,7 @@ func TestRedirects(t *testing.T) {
 			{send: "POST /307", body: "x", want: "307", got: []string{"location: http://example.org/307"}},
 			{send: "GET /308", want: "308", got: []string{"location: http://example.org/308"}},
 		}},
-		{name: "parts", rules: redirect(`
+		{name: "parts", rules: `
 - matches: [{path: {type: PathPrefix, value: /scheme}}]
   filters: [{type: RequestRedirect, requestRedirect: {scheme: https}}]
 - matches: [{path: {type: PathPrefix, value: /port}}]
@@ -146,7 +159,7 @@ func TestRedirects(t *testing.T) {
   filters:
   - {type: RequestRedirect, requestRedirect: {hostname: example.org}}
   - {type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-why, value: moved}]}}
-`), calls: []call{
+`, calls: []call{
 			{send: "GET /scheme/a?x=1", host: "shop.example", want: "302", got: []string{"location: https://shop.example/scheme/a?x=1"}},
 			{send: "GET /scheme", host: "shop.example:80", want: "302", got: []string{"location: https://shop.example/scheme"}},
 			{send: "GET /port", host: "shop.example", want: "302", got: []string{"location: http://shop.example:8083/port"}},
@@ -209,12 +222,12 @@ func TestRewrites(t *testing.T) {
   filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /whole/new}}}]
   backendRefs: [{name: v1, port: 80}]
 - matches: [{path: {type: RegularExpression, value: "/[0-9]+"}}]
-  filters: [{type: URLRewrite, urlRewrite: {hostname: inside.example, path: {type: ReplaceFullPath, replaceFullPath: /100%}}}]
+  filters: [{type: URLRewrite, urlRewrite: {hostname: inside.example, path: {type: ReplaceFullPath, replaceFullPath: /a%20b}}}]
   backendRefs: [{name: v1, port: 80}]
 `, calls: []call{
 			rewritten("/a/b/c?x=1", "/whole/new?x=1"),
 			rewritten("/a", "/whole/new"),
-			{send: "GET /12", want: "v1", app: []string{"host: inside.example"}},
+			{send: "GET /12", want: "v1", app: []string{"host: inside.example", "path: /a%20b"}},
 		}},
 		{name: "prefix", rules: `
 - matches: [{path: {type: PathPrefix, value: /one}}]
@@ -257,6 +270,7 @@ func TestRewrites(t *testing.T) {
     port: 80
     filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /v1}}}]
 - matches: [{path: {type: PathPrefix, value: /b}}]
+  filters: [{type: URLRewrite, urlRewrite: {hostname: rule.example}}]
   backendRefs:
   - name: v2
     port: 80

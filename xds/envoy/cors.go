@@ -2,7 +2,6 @@ package envoy
 
 import (
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,10 +13,12 @@ import (
 	"github.com/fairlead/fairlead/policy"
 )
 
-// cors writes the Gateway API's CORS filter (GEP-1767).
+// cors writes the Gateway API's CORS filter (GEP-1767). A "*" among methods or
+// headers is answered by Envoy with what the preflight asks for, which holds with
+// credentials as well, where browsers take a "*" literally.
 func cors(c *policy.CORS) *corsv3.CorsPolicy {
 	p := &corsv3.CorsPolicy{
-		AllowMethods:  strings.Join(methods(c), ","),
+		AllowMethods:  strings.Join(c.AllowMethods, ","),
 		AllowHeaders:  strings.Join(c.AllowHeaders, ","),
 		ExposeHeaders: strings.Join(c.ExposeHeaders, ","),
 		// A preflight of an origin that is not allowed gets an answer without the
@@ -34,15 +35,6 @@ func cors(c *policy.CORS) *corsv3.CorsPolicy {
 		p.MaxAge = strconv.FormatInt(int64(c.MaxAge/time.Second), 10)
 	}
 	return p
-}
-
-// methods spells a "*" out where credentials are allowed: browsers take it
-// literally then (Fetch standard, CORS protocol and credentials).
-func methods(c *policy.CORS) []string {
-	if c.AllowCredentials && slices.Contains(c.AllowMethods, "*") {
-		return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-	}
-	return c.AllowMethods
 }
 
 // origin matches "*", an exact origin, or one with a "*" in its host that stands

@@ -30,7 +30,7 @@ func protocolOptions() *httpv3.HttpProtocolOptions {
 		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
 			UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{
 				HttpProtocolOptions:  http1(),
-				Http2ProtocolOptions: http2(),
+				Http2ProtocolOptions: clientHTTP2(),
 			},
 		},
 	}
@@ -55,6 +55,16 @@ func http2() *corev3.Http2ProtocolOptions {
 		InitialStreamWindowSize:     number(1 << 20),
 		InitialConnectionWindowSize: number(4 << 20),
 	}
+}
+
+// clientHTTP2 opens another connection for what is above 100 streams, the least
+// that servers are to allow (RFC 9113, section 6.5.2). How many a server allows
+// stands in its first frame, and a burst of calls on a new connection does not
+// wait for that: the server would refuse what is too much.
+func clientHTTP2() *corev3.Http2ProtocolOptions {
+	o := http2()
+	o.MaxConcurrentStreams = number(100)
+	return o
 }
 
 // retryPolicy writes r with the bound of one try. Nil and 0 attempts retry
