@@ -120,7 +120,7 @@ func (a *Authority) start(m material) error {
 		return err
 	}
 	a.state.Store(s)
-	a.roots.publish(s.roots)
+	a.roots.publish(s.roots, s.keyID)
 	return nil
 }
 
@@ -134,8 +134,8 @@ func (a *Authority) IssuerKeyID() string { return a.state.Load().keyID }
 func (a *Authority) Bundle() Bundle { return a.state.Load().roots }
 
 // Subscribe returns a channel that holds the present Bundle and then each new one,
-// until ctx ends and the channel is closed. A slow reader misses those in between,
-// never the latest.
+// until ctx ends and the channel is closed. The same one comes again when another
+// key signs (IssuerKeyID). A slow reader misses those in between, never the latest.
 func (a *Authority) Subscribe(ctx context.Context) <-chan Bundle { return a.roots.subscribe(ctx) }
 
 // String says which authority this is; never its key.

@@ -46,12 +46,12 @@ func TestSlowSubscribersMissNothingButThePast(t *testing.T) {
 	for i := range bundles {
 		bundles[i] = NewBundle(newCA(t, "r", nil, nil).certificate)
 	}
-	f.publish(bundles[0])
+	f.publish(bundles[0], "k")
 	ctx, cancel := context.WithCancel(t.Context())
 	slow, quick := f.subscribe(ctx), f.subscribe(t.Context())
 	for i, b := range bundles {
-		f.publish(b)
-		f.publish(b) // no news
+		f.publish(b, "k")
+		f.publish(b, "k") // no news
 		if i == 0 {
 			continue
 		}
@@ -71,7 +71,7 @@ func TestSlowSubscribersMissNothingButThePast(t *testing.T) {
 	if _, open := <-slow; open {
 		t.Error("still open after the end")
 	}
-	f.publish(bundles[0]) // and sends to nobody who left
+	f.publish(bundles[0], "k") // and sends to nobody who left
 	if got := <-quick; !got.Equal(bundles[0]) {
 		t.Error("quick reader lost its place")
 	}

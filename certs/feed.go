@@ -10,18 +10,19 @@ import (
 type feed struct {
 	mu sync.Mutex
 	// Under mu.
-	last Bundle
-	subs map[chan Bundle]struct{}
+	last   Bundle
+	signer string // key id
+	subs   map[chan Bundle]struct{}
 }
 
-// publish makes b the latest, if it differs from the last one.
-func (f *feed) publish(b Bundle) {
+// publish makes b the latest, if it or the signer differs from the last one.
+func (f *feed) publish(b Bundle, signer string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if b.Equal(f.last) {
+	if b.Equal(f.last) && signer == f.signer {
 		return
 	}
-	f.last = b
+	f.last, f.signer = b, signer
 	for c := range f.subs {
 		replace(c, b)
 	}

@@ -49,7 +49,7 @@ func (a *Authority) Reload() {
 	}
 	a.loaded, a.reloadErr = sum, nil
 	a.state.Store(s)
-	a.roots.publish(s.roots)
+	a.roots.publish(s.roots, s.keyID)
 	a.log.Info("files of the CA reloaded", slog.Any("authority", a), slog.Any("bundle", s.roots.String()))
 }
 

@@ -122,7 +122,7 @@ func TestApplyNamesWhatChanged(t *testing.T) {
 		{"a GRPCRoute of the same name", Batch{Routes: []*Route{grpcRoute("r", "api", "web")}},
 			"Service shop/api: routes; Service shop/web: routes"},
 		{"an address with a new owner", Batch{Deleted: []Object{{ObjectPod, name("job-1")}}, Services: []*Service{svc("api", "10.0.0.9")}},
-			"Service shop/api; address 10.0.0.9"},
+			"Service shop/api; address 10.0.0.9; Pod shop/job-1"},
 		{"an external address", Batch{Services: []*Service{
 			{Name: name("lb"), ExternalAddresses: ips("192.0.2.1")}, {Name: name("lb2"), ExternalAddresses: ips("192.0.2.1")}}},
 			"Service shop/lb; Service shop/lb2; address 192.0.2.1; external addresses"},
@@ -275,7 +275,7 @@ func TestLookups(t *testing.T) {
 		show(routeNames(s.Routes(name("web")))):                                   "[GRPCRoute/a HTTPRoute/b]",
 		show(s.Services()[0].Name, s.Services()[1].Name):                          "shop/api shop/web",
 		show(s.Accounts()[0].Name, s.Account(name("b")).Name, s.Account(Name{})):  "shop/a shop/b <nil>",
-		show(s.Namespaces()[0].Name, s.Namespace("b").Name):                       "a b",
+		show(s.Namespaces()[0].Name, s.Namespace("b").Name):                       "ab",
 		show(s.Settings().TrustDomain):                                            "cluster.local",
 	} {
 		if got != want {

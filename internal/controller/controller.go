@@ -173,13 +173,7 @@ func (c *Controller) subscribe(ctx context.Context, group *errgroup.Group) {
 	})
 	context.AfterFunc(ctx, cancel)
 	group.Go(func() error { return c.authority.Run(ctx) })
-	bundles := c.authority.Subscribe(ctx)
-	group.Go(func() error {
-		for range bundles {
-			c.server.Changed(c.generator.BundleKeys())
-		}
-		return nil
-	})
+	group.Go(func() error { return c.followAuthority(ctx) })
 }
 
 // watchManifests fills the store, and closes ready after the first time.

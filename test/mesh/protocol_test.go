@@ -39,6 +39,7 @@ spec:
   - {name: talk, port: 7002}
   - {name: flood, port: 7003}
   - {name: https, port: 8443}
+  - {name: metrics, port: 5900}
   - {name: proxy, port: 3128}
 `, name))
 	}

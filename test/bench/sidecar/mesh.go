@@ -17,9 +17,11 @@ const (
 )
 
 func settings() *mesh.Settings {
+	services := netip.MustParsePrefix("10.96.0.0/12")
 	return &mesh.Settings{
-		TrustDomain: mesh.DefaultTrustDomain,
-		Ranges:      []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), lab.PodRanges()[0]},
+		TrustDomain:   mesh.DefaultTrustDomain,
+		Ranges:        []netip.Prefix{services, lab.PodRanges()[0], netip.MustParsePrefix("10.245.0.0/16")},
+		ServiceRanges: []netip.Prefix{services},
 	}
 }
 
@@ -102,9 +104,11 @@ func route(i int) *gatewayv1.HTTPRoute {
 	}
 }
 
-// podAddress is one of the addresses that lead to the backend.
+// podAddress is one of the addresses that lead to the backend. They are as if on
+// another node, behind a route: a thousand neighbours on the caller's own link
+// would overflow the kernel's table of them (net.ipv4.neigh.default.gc_thresh3).
 func podAddress(i int) netip.Addr {
-	return netip.AddrFrom4([4]byte{10, 244, byte(100 + i/250), byte(1 + i%250)})
+	return netip.AddrFrom4([4]byte{10, 245, byte(100 + i/250), byte(1 + i%250)})
 }
 
 // pods have those addresses: in the model each is a pod of its own.

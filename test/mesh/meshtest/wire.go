@@ -155,7 +155,9 @@ func (p *Pod) ID() string {
 	return "spiffe://cluster.local/ns/" + p.Spec.Namespace + "/sa/" + p.Spec.ServiceAccount
 }
 
-// TalkTCP connects, sends text and the end, and reads all of the answer.
+// TalkTCP connects, sends text, and after the first byte of the answer the end; it
+// returns the whole answer. It does not end earlier: an Envoy that has not looked
+// at the first bytes yet drops a connection that its client has ended.
 func (p *Pod) TalkTCP(address, text string) (string, error) {
 	conn, err := p.Dial(address)
 	if err != nil {
@@ -165,11 +167,15 @@ func (p *Pod) TalkTCP(address, text string) (string, error) {
 	if _, err := io.WriteString(conn, text); err != nil {
 		return "", err
 	}
-	if err := CloseWrite(conn); err != nil {
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(conn, first); err != nil {
 		return "", err
 	}
-	answer, err := io.ReadAll(conn)
-	return string(answer), err
+	if err := CloseWrite(conn); err != nil {
+		return string(first), err
+	}
+	rest, err := io.ReadAll(conn)
+	return string(first) + string(rest), err
 }
 
 // CloseWrite ends one direction of a connection: the other end reads the end, and
@@ -182,14 +188,17 @@ func CloseWrite(c net.Conn) error {
 	return h.CloseWrite()
 }
 
-// EchoTCP sends back "<prefix>" and what it gets, once the caller has ended.
+// EchoTCP sends back prefix and what it gets, and "." once the caller has ended.
 func EchoTCP(prefix string) func(net.Conn) {
 	return func(c net.Conn) {
-		all, err := io.ReadAll(c)
-		if err != nil {
+		first := make([]byte, 1)
+		if _, err := io.ReadFull(c, first); err != nil {
 			return
 		}
-		fmt.Fprintf(c, "%s%s", prefix, all)
+		fmt.Fprintf(c, "%s%s", prefix, first)
+		if _, err := io.Copy(c, c); err == nil {
+			fmt.Fprint(c, ".")
+		}
 	}
 }
 
