@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -128,7 +127,7 @@ func TestLiveChanges(t *testing.T) {
 	m.listen(api, 8080, func(l net.Listener) { http.Serve(l, echo("outside")) })
 	services := service("a", "10.96.0.10", "") + service("b", "10.96.0.20", "") + kubernetes
 	m.apply(services)
-	webEnvoy := m.start()["web"]
+	m.start()
 	client := web.HTTPClient()
 
 	t.Run("the API server", func(t *testing.T) {
@@ -228,25 +227,11 @@ func TestLiveChanges(t *testing.T) {
 			}))
 		})
 		m.apply(services + service("slow", "10.96.0.40", ""))
-		go func() {
-			for range 12 {
-				time.Sleep(400 * time.Millisecond)
-				out, err := exec.Command("ip", "netns", "exec", web.Name(), "sh", "-c", "ss -tnio; ip neigh; nstat -az 2>/dev/null | grep -iE 'retrans|timeouts'").CombinedOutput()
-				fmt.Println(time.Now().Format("05.000"), "SS", string(out), err)
-				out, err = exec.Command("ip", "netns", "exec", m.lab.Node().Name(), "sh", "-c", "ss -tnio; ip neigh; ip -s link").CombinedOutput()
-				fmt.Println(time.Now().Format("05.000"), "NODE", string(out), err)
-			}
-		}()
 		resp, err := client.Get("http://10.96.0.40/")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		if resp.StatusCode != 200 {
-			b, _ := webEnvoy.Admin(t.Context(), "/stats?filter=(control_plane|cds|cluster.xds|odcds)")
-			t.Logf("%s", b)
-			t.Fatalf("%s %v; %+v", resp.Status, resp.Header, m.server.Stats())
-		}
 		m.without(slow, func() { m.apply(services + service("slow", "10.96.0.40", "")) })
 		m.acked(ads.Key{Type: ads.Endpoint, Name: "shop/slow:80"})
 		if got := get(web.HTTPClient(), "http://10.96.0.40/"); !strings.HasPrefix(got, "503") {

@@ -87,11 +87,7 @@ func (m *live) serve() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := ads.ServerOptions(credentials.NewTLS(m.authority.ServerTLS([]string{controlPlaneName})))
-	opts = append(opts, grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
-		return h(srv, spy{ss})
-	}))
-	g := grpc.NewServer(opts...)
+	g := grpc.NewServer(ads.ServerOptions(credentials.NewTLS(m.authority.ServerTLS([]string{controlPlaneName})))...)
 	m.server.Register(g)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -173,18 +169,18 @@ func (m *live) start() map[string]*lab.Envoy {
 		if !p.Spec.Meshed {
 			continue
 		}
-		e, err := p.StartEnvoy(lab.EnvoyOptions{Bootstrap: m.bootstrap(p), ComponentLogLevel: "misc:error,upstream:debug,config:debug"})
+		e, err := p.StartEnvoy(lab.EnvoyOptions{Bootstrap: m.bootstrap(p), ComponentLogLevel: "misc:error"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		envoys[p.Spec.Name] = e
 		t.Cleanup(func() {
-			if t.Failed() || os.Getenv("LOGS") != "" {
-				t.Logf("%s:\n%s", p.Key(), tail(e.Logs(), 30000))
+			if t.Failed() {
+				t.Logf("%s:\n%s", p.Key(), tail(e.Logs(), 4000))
 			}
 		})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	for _, p := range m.pods {
 		if e := envoys[p.Spec.Name]; e != nil {
@@ -272,12 +268,3 @@ func liveSettings(l ...string) mesh.Settings {
 
 // serverTLS is a certificate of the app's own.
 func (m *live) serverTLS(name string) *tls.Config { return m.authority.ServerTLS([]string{name}) }
-
-type spy struct{ grpc.ServerStream }
-
-func (s spy) RecvMsg(m any) error {
-	err := s.ServerStream.RecvMsg(m)
-	t := fmt.Sprintf("%+v", m)
-	fmt.Println(time.Now().Format("05.000"), "RECV", t[:min(len(t), 300)], err)
-	return err
-}

@@ -113,19 +113,23 @@ type load struct {
 const mostAtOnce = 1000
 
 // startLoad calls the URLs in turn, rate times a second. It ends by stop, or with ctx.
-func startLoad(ctx context.Context, client *http.Client, rate int, urls ...string) *load {
+// newClient is called for as many clients as requests are under way at a time. Each
+// has one connection: a client that they share would now and then open one in
+// advance and send nothing, which the sidecar has to take for a server-first protocol.
+func startLoad(ctx context.Context, newClient func() *http.Client, rate int, urls ...string) *load {
 	l := &load{quit: make(chan struct{}), done: make(chan struct{})}
-	go l.run(ctx, client, rate, urls)
+	go l.run(ctx, newClient, rate, urls)
 	return l
 }
 
-func (l *load) run(ctx context.Context, client *http.Client, rate int, urls []string) {
+func (l *load) run(ctx context.Context, newClient func() *http.Client, rate int, urls []string) {
 	defer close(l.done)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
 	places := make(chan struct{}, mostAtOnce)
+	idle := make(chan *http.Client, mostAtOnce)
 	for i := 0; ; i++ {
 		select {
 		case <-l.quit:
@@ -133,15 +137,22 @@ func (l *load) run(ctx context.Context, client *http.Client, rate int, urls []st
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			places <- struct{}{}
-			wg.Go(func() {
-				a := call(ctx, client, urls[i%len(urls)])
-				<-places
-				l.mu.Lock()
-				defer l.mu.Unlock()
-				l.answers = append(l.answers, a)
-			})
 		}
+		places <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-places }()
+			var client *http.Client
+			select {
+			case client = <-idle:
+			default:
+				client = newClient()
+			}
+			a := call(ctx, client, urls[i%len(urls)])
+			idle <- client
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.answers = append(l.answers, a)
+		})
 	}
 }
 

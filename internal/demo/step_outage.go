@@ -20,7 +20,7 @@ const outage = 2 * time.Second
 // are sent when they come back to it. Then it edits the route once more, to see that
 // the new process is obeyed.
 func showOutage(ctx context.Context, w *world) ([]report.Row, error) {
-	l := startLoad(ctx, w.pods["web-1"].HTTPClient(), loadRate/2,
+	l := startLoad(ctx, w.pods["web-1"].HTTPClient, loadRate/2,
 		"http://catalog."+namespace+"/items", "http://catalog."+namespace+"/order")
 	going := func(what string) func(float64) {
 		return func(float64) {

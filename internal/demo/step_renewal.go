@@ -17,7 +17,7 @@ const renewalsEach = 2
 // watches each sidecar's leaf under load. Orders open a connection to the ledger
 // each, so that every leaf is shown to a peer while it is new.
 func showRenewal(ctx context.Context, w *world) ([]report.Row, error) {
-	l := startLoad(ctx, w.pods["web-1"].HTTPClient(), loadRate/2,
+	l := startLoad(ctx, w.pods["web-1"].HTTPClient, loadRate/2,
 		"http://catalog."+namespace+"/items", "http://catalog."+namespace+"/order")
 	w.Progress("restarting the control plane with --leaf-ttl %s", shortLeafTTL)
 	stop, cancel := context.WithTimeout(ctx, startLimit)

@@ -22,7 +22,7 @@ const (
 
 // showSplit edits the weights in the route's file while requests go on.
 func showSplit(ctx context.Context, w *world) ([]report.Row, error) {
-	l := startLoad(ctx, w.pods["web-1"].HTTPClient(), loadRate, "http://catalog."+namespace+"/items")
+	l := startLoad(ctx, w.pods["web-1"].HTTPClient, loadRate, "http://catalog."+namespace+"/items")
 	if err := pause(ctx, splitWindow, func(float64) { w.showShares(l, time.Time{}) }); err != nil {
 		return nil, err
 	}

@@ -16,8 +16,9 @@ import (
 // is seen to be replaced). The kernel watches what a path leads to, so everything
 // here goes by real paths: absolute, and free of links.
 type directories struct {
-	root   string // as the user wrote it
-	kernel *fsnotify.Watcher
+	root     string // as the user wrote it
+	absolute string // the same from "/", with its links
+	kernel   *fsnotify.Watcher
 
 	watched map[string]*directory
 	active  map[string]bool // what the kernel watched when the present walk began
@@ -43,6 +44,10 @@ type walk struct {
 
 func newDirectories(root string, kernel *fsnotify.Watcher) *directories {
 	d := &directories{root: filepath.Clean(root), kernel: kernel, watched: map[string]*directory{}}
+	d.absolute = d.root
+	if abs, err := filepath.Abs(d.root); err == nil {
+		d.absolute = abs
+	}
 	d.begin()
 	return d
 }
@@ -56,14 +61,7 @@ func (d *directories) begin() {
 	for _, dir := range d.watched {
 		dir.walk = walk{}
 	}
-	d.watch(filepath.Dir(d.absoluteRoot()))
-}
-
-func (d *directories) absoluteRoot() string {
-	if abs, err := filepath.Abs(d.root); err == nil {
-		return abs
-	}
-	return d.root
+	d.watch(filepath.Dir(d.absolute))
 }
 
 // enter sees to it that a folder of the tree is watched.
@@ -155,7 +153,7 @@ func (d *directories) judge(e fsnotify.Event) (manifests []string, tree bool) {
 	if dir == nil {
 		return nil, false
 	}
-	if base == filepath.Base(d.absoluteRoot()) && d.isRoot(e.Name) {
+	if base == filepath.Base(d.absolute) && d.isRoot(e.Name) {
 		if e.Op == fsnotify.Write {
 			return []string{d.root}, false // it is a file
 		}
@@ -187,7 +185,6 @@ func (d *directories) judge(e fsnotify.Event) (manifests []string, tree bool) {
 
 // isRoot reports that a real path is where the root stands.
 func (d *directories) isRoot(real string) bool {
-	abs := d.absoluteRoot()
-	parent, err := filepath.EvalSymlinks(filepath.Dir(abs))
-	return err == nil && real == filepath.Join(parent, filepath.Base(abs))
+	parent, err := filepath.EvalSymlinks(filepath.Dir(d.absolute))
+	return err == nil && real == filepath.Join(parent, filepath.Base(d.absolute))
 }

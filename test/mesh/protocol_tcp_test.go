@@ -22,14 +22,38 @@ func TestTCPIsTwoWays(t *testing.T) {
 	echo := meshtest.At(address, 7000)
 	server.ServeTCP(7000, meshtest.EchoTCP("got: "))
 
+	// Most first bytes rule HTTP out, and nothing waits.
 	t.Run("client first", func(t *testing.T) {
-		for _, text := range []string{"hello", "\x00\x01\x02\xff", "GE", "GET / HTTP/9.9\r\n\r\n", "EHLO me\r\n", "*1\r\n$4\r\nPING\r\n", "PRI * HTTP/2.0 not\r\n\r\n"} {
+		var took time.Duration
+		for _, text := range []string{
+			"\x00\x00\x00\x08\x04\xd2\x16\x2f", // PostgreSQL
+			"*1\r\n$4\r\nPING\r\n",             // Redis
+			"get foo\r\n",                      // memcached
+			":\x00\x00\x00\x01\x00\x00\x00",    // MongoDB
+			"AMQP\x00\x00\x09\x01", "\x10\x0e\x00\x04MQTT\x04", "SSH-2.0-OpenSSH_9\r\n", "{\"a\": 1}", "\xff\xfe", "hello\n",
+			"OPTIONS icap://a/b ICAP/1.0\r\n\r\n",
+		} {
+			start := time.Now()
 			if got, err := client.TalkTCP(echo, text); err != nil || got != "got: "+text+"." {
 				t.Errorf("%q: %q %v", text, got, err)
 			}
+			took += time.Since(start)
 		}
-		if n := stat(t, server, "tcp.inbound-tcp.downstream_cx_total"); n < 7 {
-			t.Errorf("only %d of 7 connections came by mutual TLS", n)
+		if took > 5*time.Second {
+			t.Errorf("11 connections took %s together", took)
+		}
+		if n := stat(t, server, "tcp.inbound-tcp.downstream_cx_total"); n != 11 {
+			t.Errorf("%d of 11 connections came by mutual TLS", n)
+		}
+	})
+
+	// Bytes that may still become an HTTP request wait for more, a second at most.
+	t.Run("client first, like HTTP", func(t *testing.T) {
+		t.Parallel()
+		for _, text := range []string{"GE", "JDWP-Handshake"} {
+			if got, err := client.TalkTCP(echo, text); err != nil || got != "got: "+text+"." {
+				t.Errorf("%q: %q %v", text, got, err)
+			}
 		}
 	})
 
@@ -72,6 +96,7 @@ func TestTCPIsTwoWays(t *testing.T) {
 
 	// On any other it takes a second: the sidecar waits that long for HTTP.
 	t.Run("server first on a port that nobody listed", func(t *testing.T) {
+		t.Parallel()
 		server.ServeTCP(7001, meshtest.Greet("hello, I am shy"))
 		if took := greeted(t, client, meshtest.At(address, 7001), "hello, I am shy"); took < 900*time.Millisecond || took > 4*time.Second {
 			t.Errorf("the greeting took %s, want about 1 s", took)
@@ -147,7 +172,7 @@ func TestTCPIsTwoWays(t *testing.T) {
 	// Nobody listens: the connection ends at once.
 	t.Run("refused", func(t *testing.T) {
 		start := time.Now()
-		if got, err := client.TalkTCP(meshtest.At(address, 9000), "hello"); err == nil && got != "" {
+		if got, err := client.TalkTCP(meshtest.At(address, 9000), "\x00"); err == nil && got != "" {
 			t.Errorf("somebody answered: %q", got)
 		}
 		if took := time.Since(start); took > 3*time.Second {

@@ -16,7 +16,8 @@ import (
 // planned is an app of several pods that does what a request's header x-plan says,
 // one step for each time that the request arrives: a status, "reset" (the connection
 // is cut once the request is there), "forged" (a 503 with the mesh's own header) or
-// a duration (the app takes that long). After the plan it echoes. The header x-id
+// a duration (the app takes that long). After the plan it echoes. x-plan-<pod> is the
+// one step of every arrival at that pod. The header x-id
 // tells that two arrivals are tries of one request.
 type planned struct {
 	mu    sync.Mutex // guards:
@@ -79,6 +80,9 @@ func (p *planned) arrived(pod string, r *http.Request) string {
 	id := r.Header.Get("x-id")
 	n := len(p.tries[id])
 	p.tries[id] = append(p.tries[id], arrival{pod, body, time.Now()})
+	if always := r.Header.Get("x-plan-" + pod); always != "" {
+		return always
+	}
 	if plan := strings.Split(r.Header.Get("x-plan"), ","); n < len(plan) {
 		return plan[n]
 	}
@@ -92,7 +96,8 @@ func (p *planned) of(id string) []arrival {
 }
 
 // plant is a mesh with a calling pod, web, and the pods a, b and c in which a
-// planned app runs on port 8080. On port 8081 only b has it: in a and c it is gone.
+// planned app runs on port 8080. On port 8081 only b has it. The label half selects a
+// and b.
 type plant struct {
 	*meshtest.Mesh
 	web  *meshtest.Pod
@@ -108,7 +113,10 @@ func newPlant(t *testing.T) *plant {
 	p := &plant{Mesh: meshtest.New(t), pods: map[string]*meshtest.Pod{}}
 	for _, name := range []string{"a", "b", "c"} {
 		spec := podSpec("shop", name)
-		spec.Labels = map[string]string{"app": name, "pair": map[bool]string{true: "no", false: "yes"}[name == "c"], "group": "all"}
+		spec.Labels = map[string]string{"app": name, "group": "all"}
+		if name != "c" {
+			spec.Labels["half"] = "gone"
+		}
 		p.pods[name] = p.Pod(spec)
 		p.pods[name].Serve(8080, p.app.handler(name))
 	}
@@ -137,10 +145,7 @@ type sent struct {
 // send sends a request with a plan.
 func (p *plant) send(t *testing.T, c *http.Client, url, method, plan, body string) sent {
 	t.Helper()
-	p.mu.Lock()
-	p.id++
-	id := fmt.Sprint(p.id)
-	p.mu.Unlock()
+	id := fmt.Sprint(p.next())
 	request := meshtest.Request{Method: method, Header: map[string]string{"x-id": id, "x-plan": plan}}
 	if body != "" {
 		request.Body = strings.NewReader(body)
@@ -150,4 +155,12 @@ func (p *plant) send(t *testing.T, c *http.Client, url, method, plan, body strin
 		t.Errorf("%s with the plan %q: %v", method, plan, err)
 	}
 	return sent{r, p.app.of(id)}
+}
+
+// next is a number that no request has had.
+func (p *plant) next() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.id++
+	return p.id
 }

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -92,6 +93,9 @@ func retryPolicy(r *policy.Retry, perTry *time.Duration) *routev3.RetryPolicy {
 		on = append(on, "retriable-status-codes")
 		p.RetriableStatusCodes = r.Codes
 	}
+	if retriesResets(r.Codes, p.PerTryTimeout != nil) {
+		on = append(on, "reset")
+	}
 	p.RetryOn = strings.Join(on, ",")
 	p.NumRetries = number(r.Attempts)
 	p.RetryHostPredicate = []*routev3.RetryPolicy_RetryHostPredicate{{
@@ -108,6 +112,17 @@ func retryPolicy(r *policy.Retry, perTry *time.Duration) *routev3.RetryPolicy {
 		}
 	}
 	return p
+}
+
+// retriesResets reports that a try which ends without an answer is to be retried:
+// the caller would get one of codes for it, 504 after the time for one try
+// (GEP-1731 asks for the next try then), else 503. To Envoy both are one condition,
+// so 504 decides where tries are bounded.
+func retriesResets(codes []uint32, bounded bool) bool {
+	if bounded {
+		return slices.Contains(codes, 504)
+	}
+	return slices.Contains(codes, 503)
 }
 
 // hashBySource hashes by the caller's address: all calls of a pod go to one

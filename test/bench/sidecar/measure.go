@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	envoys   = 1 // per figure
+	envoys   = 3 // per figure
 	requests = 20
 	// settle is how long an Envoy is left alone before its memory is read: longer
 	// than its allocator's and its connection pools' own timers take to come round.
-	settle = 1 * time.Second
+	settle = 3 * time.Second
 )
 
 // Result is the anonymous memory of the caller's Envoy, in bytes.

@@ -98,9 +98,11 @@ func (w World) Batch() mesh.Batch {
 }
 
 func (w World) settings() *mesh.Settings {
+	services := netip.MustParsePrefix("10.96.0.0/12")
 	return &mesh.Settings{
-		TrustDomain: mesh.DefaultTrustDomain,
-		Ranges:      []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("10.112.0.0/12")},
+		TrustDomain:   mesh.DefaultTrustDomain,
+		Ranges:        []netip.Prefix{services, netip.MustParsePrefix("10.112.0.0/12")},
+		ServiceRanges: []netip.Prefix{services},
 	}
 }
 
