@@ -13,7 +13,7 @@ mkdir -p build
 tool() { go tool -modfile=hack/tools/go.mod "$@"; }
 
 # Packages whose tests need root and network namespaces.
-rooted='/(internal/lab|injector/redirect|test/mesh)(/|$)'
+rooted='/(internal/lab|injector/redirect|cmd/fairlead-redirect|test/mesh)(/|$)|/fairlead/(xds|injector)$'
 # Packages that are run by hand or by make bench, not here.
 elsewhere='/(test/bench)(/|$)'
 
@@ -36,13 +36,19 @@ envoy() {
     echo "the real-Envoy tests make network namespaces: run as root" >&2
     return 1
   fi
+  # The tests of the whole mesh are about real time and real load: no race detector.
+  local all status=0
+  all=$(go list ./... | grep -E "$rooted")
+  tool gotestsum --format pkgname --jsonfile build/rooted.json -- -race -p 1 -timeout 15m \
+    $(grep -v /test/mesh <<<"$all") || status=1
   tool gotestsum --format pkgname --jsonfile build/envoy.json -- -p 1 -timeout 25m \
-    $(go list ./... | grep -E "$rooted")
+    $(grep /test/mesh <<<"$all") || status=1
+  return $status
 }
 
 slow() {
   echo "slowest tests:"
-  cat build/unit.json build/envoy.json 2>/dev/null |
+  cat build/unit.json build/rooted.json build/envoy.json 2>/dev/null |
     tool gotestsum tool slowest --threshold 2s | head -25
 }
 

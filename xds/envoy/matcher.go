@@ -12,7 +12,9 @@ import (
 )
 
 // outboundMatcher picks the outbound filter chain: by destination, then by what
-// http_inspector saw. The longest prefix decides.
+// http_inspector saw. The longest prefix decides. Envoy marks the IPMatcher as
+// work in progress and logs so for each range (component misc, warning); in
+// exchange a listener that differs in it only is updated in place.
 func outboundMatcher(o Outbound) *xdsmatcherv3.Matcher {
 	outside := chainPassthrough
 	if o.RefuseOutside {
