@@ -56,7 +56,11 @@ func offlineSettings() mesh.Settings {
 		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
 		netip.MustParsePrefix("fc00::/7"),
 	}, o.ServiceRanges...)
-	return mesh.Settings{TrustDomain: mesh.DefaultTrustDomain, Ranges: append(ranges, o.PodRanges...)}
+	return mesh.Settings{
+		TrustDomain:   mesh.DefaultTrustDomain,
+		Ranges:        append(ranges, o.PodRanges...),
+		ServiceRanges: o.ServiceRanges,
+	}
 }
 
 // complain prints what could not be read, and what was left aside.

@@ -121,6 +121,7 @@ func (o Options) settings() mesh.Settings {
 	return mesh.Settings{
 		TrustDomain:      o.TrustDomain,
 		Ranges:           ranges,
+		ServiceRanges:    o.ServiceRanges,
 		ServerFirstPorts: o.ServerFirstPorts,
 		RefuseOutside:    o.RefuseOutside,
 	}

@@ -31,7 +31,7 @@ func showOutage(ctx context.Context, w *world) ([]report.Row, error) {
 	if err := pause(ctx, 500*time.Millisecond, going("control plane up")); err != nil {
 		return nil, err
 	}
-	before, err := statsOver(ctx, w.sidecars(), statUpdates)
+	before, err := updatesOf(ctx, w.sidecars())
 	if err != nil {
 		return nil, err
 	}
@@ -60,12 +60,11 @@ func showOutage(ctx context.Context, w *world) ([]report.Row, error) {
 	if err := pause(ctx, 500*time.Millisecond, going("control plane back")); err != nil {
 		return nil, err
 	}
-	after, err := statsOver(ctx, w.sidecars(), statUpdates)
+	after, err := updatesOf(ctx, w.sidecars())
 	if err != nil {
 		return nil, err
 	}
-	updates := grown(before, after)
-	resent := total(updates)
+	updates := resent(before, after)
 	edited := time.Now()
 	if _, err := editWeights(w.manifests(), weights{v1: 50, v2: 50}); err != nil {
 		return nil, err
@@ -87,13 +86,13 @@ func showOutage(ctx context.Context, w *world) ([]report.Row, error) {
 
 	during := noFailures("control plane gone", startedWithin(answers, killed, restarted))
 	all := noFailures("killed, restarted, obeyed again", answers)
-	all.Note = fmt.Sprintf("%d sidecars in sync after %s, %d updates resent", len(w.pods), millis(synced), resent)
-	if all.Problem == "" && resent != 0 {
-		all.Problem = fmt.Sprintf("%d updates were sent to sidecars that had them: %v", resent, updates)
+	all.Note = fmt.Sprintf("%d sidecars in sync after %s, %d updates resent", len(w.pods), millis(synced), total(updates))
+	if all.Problem == "" && len(updates) > 0 {
+		all.Problem = fmt.Sprintf("%d updates were sent to sidecars that had them: %v", total(updates), updates)
 	}
 	w.Fact("kill -9", fmt.Sprintf("for %s; %d requests meanwhile, %d failures", restarted.Sub(killed).Round(10*time.Millisecond), during.Requests, during.Failures))
 	w.Fact("back in sync", fmt.Sprintf("all %d sidecars %s after the restart", len(w.pods), millis(synced)))
-	w.Fact("resent on reconnect", fmt.Sprintf("%d updates, counted by the sidecars", resent))
+	w.Fact("resent on reconnect", fmt.Sprintf("%d updates, counted by the sidecars", total(updates)))
 	w.Fact("obeyed again", fmt.Sprintf("an edit of the route took effect after %s", millis(obeyed)))
 	return []report.Row{during, all}, nil
 }

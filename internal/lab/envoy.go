@@ -46,7 +46,9 @@ type EnvoyOptions struct {
 	Bootstrap []byte
 	// Concurrency is the number of worker threads; 1 unless set.
 	Concurrency int
-	// LogLevel is Envoy's; "warning" unless set. ComponentLogLevel is like "upstream:debug".
+	// LogLevel is Envoy's; "warning" unless set. ComponentLogLevel is like
+	// "upstream:debug"; "misc:error" unless set: a warning for each address range of a
+	// listener says no more than that IPMatcher is work in progress.
 	LogLevel          string
 	ComponentLogLevel string
 	// Args are further arguments.
@@ -76,10 +78,8 @@ func (p *Pod) StartEnvoy(o EnvoyOptions) (*Envoy, error) {
 	args := append([]string{binary}, config...)
 	args = append(args, "--disable-hot-restart",
 		"--concurrency", strconv.Itoa(max(o.Concurrency, 1)),
-		"--log-level", orElse(o.LogLevel, "warning"))
-	if o.ComponentLogLevel != "" {
-		args = append(args, "--component-log-level", o.ComponentLogLevel)
-	}
+		"--log-level", orElse(o.LogLevel, "warning"),
+		"--component-log-level", orElse(o.ComponentLogLevel, "misc:error"))
 	process, err := p.Start(ProcessSpec{
 		Name: "envoy", Args: append(args, o.Args...), Env: []string{},
 		UID: redirect.ProxyID, GID: redirect.ProxyID,

@@ -69,7 +69,7 @@ const skipMirror = "endpointslice.kubernetes.io/skip-mirror"
 // Endpoints converts an Endpoints object, as people still write them for Services
 // without a selector, the way the mirroring controller would: one slice per subset.
 //
-//nolint:staticcheck // deprecated in Kubernetes 1.33, but still served and still written
+//lint:ignore SA1019 deprecated in Kubernetes 1.33, but still served and still written
 func Endpoints(e *corev1.Endpoints) []*mesh.Slice {
 	if e.Labels[skipMirror] == "true" {
 		return nil

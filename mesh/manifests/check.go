@@ -121,7 +121,7 @@ func (o *object) checkEndpointSlice(s *discoveryv1.EndpointSlice) bool {
 	return !o.bad
 }
 
-//nolint:staticcheck // Endpoints are deprecated, but people's folders hold them
+//lint:ignore SA1019 Endpoints are deprecated, but people's folders hold them
 func (o *object) checkEndpoints(e *corev1.Endpoints) bool {
 	for i, subset := range e.Subsets {
 		for j, a := range subset.Addresses {

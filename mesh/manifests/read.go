@@ -52,8 +52,8 @@ func readEndpointSlice(o *object) {
 	o.keep(entry{slices: []*mesh.Slice{out}})
 }
 
-//nolint:staticcheck // Endpoints are deprecated, but people's folders hold them
 func readEndpoints(o *object) {
+	//lint:ignore SA1019 Endpoints are deprecated, but people's folders hold them
 	var e corev1.Endpoints
 	if !decodeInto(o, &e) || !o.checkEndpoints(&e) {
 		return

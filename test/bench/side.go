@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long anything may take before the run is given up.
-const patience = 90 * time.Second
+const patience = 240 * time.Second
 
 // side is one server and its proxies, each a process.
 type side struct {

@@ -46,7 +46,7 @@ type catalogPod struct {
 }
 
 // serve starts the apps of the pod: each of them says its pod's name.
-func (c *catalogPod) serve(t *testing.T, p *meshtest.Pod) {
+func (c *catalogPod) serve(t testing.TB, p *meshtest.Pod) {
 	c.Pod = p
 	echo := meshtest.EchoHandler(p.Spec.Name)
 	c.http = p.Serve(8080, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -68,13 +68,19 @@ func (c *catalogPod) serve(t *testing.T, p *meshtest.Pod) {
 	p.ServeTCP(7000, func(conn net.Conn) {
 		c.tcp.Add(1)
 		defer c.tcp.Done()
-		meshtest.EchoTCP(p.Spec.Name + ": ")(conn)
+		text, err := io.ReadAll(conn)
+		if err == nil {
+			fmt.Fprintf(conn, "%s: %s", p.Spec.Name, text)
+		}
 	})
 }
 
-// drain lets what is under way finish, as an app does that gets SIGTERM.
-func (c *catalogPod) drain(t *testing.T) func() {
+// drain lets what is under way finish, as an app does that gets SIGTERM. Before it
+// come a few calls of each kind: what was on its way when the callers learned that
+// the pod is leaving has then arrived.
+func (c *catalogPod) drain(t *testing.T, l *loads) func() {
 	return func() {
+		l.more(8)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		if err := c.http.Shutdown(ctx); err != nil {
@@ -210,7 +216,7 @@ func growCatalog(t *testing.T, m *meshtest.Mesh, name string) *catalogPod {
 	c := &catalogPod{}
 	m.Grow(lab.PodSpec{
 		Namespace: "shop", Name: name, ServiceAccount: "catalog", Labels: map[string]string{"app": "catalog"}, Meshed: true,
-	}, func(p *meshtest.Pod) { c.serve(t, p) })
+	}, func(p *meshtest.Pod) { c.serve(m.T, p) })
 	return c
 }
 
@@ -232,7 +238,7 @@ func TestEndpointsComeAndGoUnderLoad(t *testing.T) {
 			name := fmt.Sprint("catalog-", i+2)
 			pods = append(pods, growCatalog(t, m, name))
 			l.more(12)
-			pods[0].Retire(pods[0].drain(t), catalogPorts...)
+			pods[0].Retire(pods[0].drain(t, l), catalogPorts...)
 			pods = pods[1:]
 			answering = append(answering, name)
 			l.more(5)

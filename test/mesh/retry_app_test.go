@@ -96,8 +96,8 @@ func (p *planned) of(id string) []arrival {
 }
 
 // plant is a mesh with a calling pod, web, and the pods a, b and c in which a
-// planned app runs on port 8080. On port 8081 only b has it. The label half selects a
-// and b.
+// planned app runs on port 8080. On port 8081 only b has it. The selectors "app: a",
+// "ab: pods", "bc: pods" and "abc: pods" find what they say.
 type plant struct {
 	*meshtest.Mesh
 	web  *meshtest.Pod
@@ -113,9 +113,11 @@ func newPlant(t *testing.T) *plant {
 	p := &plant{Mesh: meshtest.New(t), pods: map[string]*meshtest.Pod{}}
 	for _, name := range []string{"a", "b", "c"} {
 		spec := podSpec("shop", name)
-		spec.Labels = map[string]string{"app": name, "group": "all"}
-		if name != "c" {
-			spec.Labels["half"] = "gone"
+		spec.Labels = map[string]string{"app": name}
+		for _, several := range []string{"ab", "bc", "abc"} {
+			if strings.Contains(several, name) {
+				spec.Labels[several] = "pods"
+			}
 		}
 		p.pods[name] = p.Pod(spec)
 		p.pods[name].Serve(8080, p.app.handler(name))

@@ -14,12 +14,12 @@ import (
 func TestFailingEndpointIsPutOutButNeverMoreThanHalf(t *testing.T) {
 	p := newPlant(t)
 	p.Apply("all", join(
-		selecting("one-of-three", "group: all", 8080),
-		selecting("ruled", "group: all", 8080), route("ruled", "ruled", "- backendRefs: [{name: ruled, port: 80}]"),
-		selecting("two-of-three", "group: all", 8080),
-		selecting("two-of-two", "half: gone", 8080),
+		selecting("one-of-three", "abc: pods", 8080),
+		selecting("ruled", "abc: pods", 8080), route("ruled", "ruled", "- backendRefs: [{name: ruled, port: 80}]"),
+		selecting("two-of-three", "abc: pods", 8080),
+		selecting("two-of-two", "ab: pods", 8080),
 		selecting("alone", "app: a", 8080),
-		selecting("unhappy", "group: all", 8080),
+		selecting("unhappy", "abc: pods", 8080),
 	))
 	// bad answers with that status in the pods that are named.
 	for _, test := range []struct {

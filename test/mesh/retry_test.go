@@ -15,13 +15,13 @@ import (
 func TestRetryHidesUnreachableEndpoint(t *testing.T) {
 	p := newPlant(t)
 	p.Apply("pair", join(
-		selecting("pair", "half: gone", 8081),
-		selecting("ruled", "half: gone", 8081), route("ruled", "ruled", "- backendRefs: [{name: ruled, port: 80}]"),
-		selecting("bounded", "half: gone", 8081), route("bounded", "bounded", `
+		selecting("pair", "ab: pods", 8081),
+		selecting("ruled", "ab: pods", 8081), route("ruled", "ruled", "- backendRefs: [{name: ruled, port: 80}]"),
+		selecting("bounded", "ab: pods", 8081), route("bounded", "bounded", `
 - backendRefs: [{name: bounded, port: 80}]
   timeouts: {request: 20s, backendRequest: 10s}
 `),
-		selecting("codes", "half: gone", 8081), route("codes", "codes", `
+		selecting("codes", "ab: pods", 8081), route("codes", "codes", `
 - backendRefs: [{name: codes, port: 80}]
   retry: {codes: [500]}
 `),
@@ -63,9 +63,9 @@ func TestRetryHidesUnreachableEndpoint(t *testing.T) {
 func TestNothingThatMayHaveArrivedIsRetried(t *testing.T) {
 	p := newPlant(t)
 	p.Apply("all", join(
-		selecting("all", "group: all", 8080),
-		selecting("ruled", "group: all", 8080), route("ruled", "ruled", "- backendRefs: [{name: ruled, port: 80}]"),
-		selecting("asked", "group: all", 8080), route("asked", "asked", `
+		selecting("all", "abc: pods", 8080),
+		selecting("ruled", "abc: pods", 8080), route("ruled", "ruled", "- backendRefs: [{name: ruled, port: 80}]"),
+		selecting("asked", "abc: pods", 8080), route("asked", "asked", `
 - backendRefs: [{name: asked, port: 80}]
   retry: {attempts: 3, codes: [500]}
 `),
@@ -106,7 +106,7 @@ func TestNothingThatMayHaveArrivedIsRetried(t *testing.T) {
 func TestRetriesAsAsked(t *testing.T) {
 	p := newPlant(t)
 	ruled := func(name, retry string) string {
-		return join(selecting(name, "group: all", 8080), route(name, name, "- backendRefs: [{name: "+name+", port: 80}]\n  retry: "+retry))
+		return join(selecting(name, "abc: pods", 8080), route(name, name, "- backendRefs: [{name: "+name+", port: 80}]\n  retry: "+retry))
 	}
 	p.Apply("all", join(
 		ruled("codes", "{attempts: 3, codes: [500, 502, 503, 504, 429]}"),
@@ -114,7 +114,7 @@ func TestRetriesAsAsked(t *testing.T) {
 		ruled("never", "{attempts: 0, codes: [503]}"),
 		ruled("backoff", "{attempts: 1, codes: [503], backoff: 600ms}"),
 		// Both endpoints of "gone" refuse, and retries are off.
-		selecting("gone", "half: gone", 8081), route("gone", "gone", `
+		selecting("gone", "ab: pods", 8081), route("gone", "gone", `
 - backendRefs: [{name: gone, port: 80}]
   retry: {attempts: 0}
 `),
@@ -200,7 +200,7 @@ func TestRetriesAsAsked(t *testing.T) {
 func TestTimeouts(t *testing.T) {
 	p := newPlant(t)
 	ruled := func(name, rest string) string {
-		return join(selecting(name, "group: all", 8080), route(name, name, "- backendRefs: [{name: "+name+", port: 80}]\n  "+rest))
+		return join(selecting(name, "abc: pods", 8080), route(name, name, "- backendRefs: [{name: "+name+", port: 80}]\n  "+rest))
 	}
 	p.Apply("all", join(
 		ruled("request", "timeouts: {request: 400ms}"),
