@@ -43,8 +43,13 @@ func addressCluster(n envoy.ClusterName, v mesh.View, tooMany bool) ads.Built {
 		return serviceCluster(n, v, s)
 	}
 	owner := v.Owner(called)
-	if pod := v.Pod(owner.Pod); !owner.Pod.IsZero() && pod != nil && !tooMany {
-		return built(envoy.NewPodCluster(n, pod))
+	if pod := v.Pod(owner.Pod); !owner.Pod.IsZero() && pod != nil {
+		switch {
+		case !tooMany:
+			return built(envoy.NewPodCluster(n, pod))
+		case pod.Meshed:
+			return built(envoy.NewEmpty(n)) // never in plaintext what is due to be encrypted
+		}
 	}
 	if !owner.Service.IsZero() && isClusterIP(v, owner.Service, called) {
 		return built(envoy.NewEmpty(n)) // a port that the Service does not have

@@ -123,7 +123,8 @@ func (g *Generator) Sticky(k ads.Key) bool {
 	return ok && n.Address.IsValid()
 }
 
-// Overflow implements ads.Overflower: pods beyond the limit are passed through.
+// Overflow implements ads.Overflower. Beyond the limit a pod that is called by its
+// address is refused if it has a sidecar, and passed through if it has none.
 func (g *Generator) Overflow(k ads.Key) ads.Key {
 	k.Variant = overflow
 	return k

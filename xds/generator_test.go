@@ -48,8 +48,8 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// A pod that is called by its address gets a pass-through where a proxy has too
-// many; a Service never does.
+// A pod with a sidecar that is called by its address is refused where a proxy has
+// too many: an empty cluster, not plaintext. A Service is never affected.
 func TestOverflow(t *testing.T) {
 	_, view := readGolden(t, "testdata/basic.txtar")
 	g := generator()

@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -68,9 +69,12 @@ func (c *catalogPod) serve(t testing.TB, p *meshtest.Pod) {
 	p.ServeTCP(7000, func(conn net.Conn) {
 		c.tcp.Add(1)
 		defer c.tcp.Done()
-		text, err := io.ReadAll(conn)
-		if err == nil {
-			fmt.Fprintf(conn, "%s: %s", p.Spec.Name, text)
+		for in := bufio.NewReader(conn); ; {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return
+			}
+			fmt.Fprint(conn, p.Spec.Name, ":", line)
 		}
 	})
 }
@@ -129,6 +133,24 @@ func talkOnce(s grpc.ClientStream, text string) (pod string, err error) {
 	return pod, nil
 }
 
+// lineOnce says something on a connection to port 7000 and returns the pod that
+// repeats it.
+func lineOnce(conn net.Conn, text string) (pod string, err error) {
+	if _, err := fmt.Fprintln(conn, text); err != nil {
+		return "", err
+	}
+	// One line at a time is under way, so nothing is lost with the reader.
+	answer, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("after %q: %w", answer, err)
+	}
+	pod, rest, _ := strings.Cut(answer, ":")
+	if rest != text+"\n" {
+		return "", fmt.Errorf("%q came back as %q", text, answer)
+	}
+	return pod, nil
+}
+
 // loads are all kinds of traffic from a pod to the catalog Service.
 type loads struct {
 	t     *testing.T
@@ -174,12 +196,12 @@ func startLoads(t *testing.T, web *meshtest.Pod, address string) *loads {
 		return pod, nil
 	}))
 	l.add("TCP", web.StartCalls(1, func(_ context.Context, _ int) (string, error) {
-		answer, err := web.TalkTCP(address+":7000", "\x01hello")
-		pod, rest, _ := strings.Cut(answer, ": ")
-		if err == nil && rest != "\x01hello" {
-			err = fmt.Errorf("answer %q", answer)
+		conn, err := web.Dial(address + ":7000")
+		if err != nil {
+			return "", err
 		}
-		return pod, err
+		defer conn.Close()
+		return lineOnce(conn, "\x01hello")
 	}))
 	return l
 }

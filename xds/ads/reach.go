@@ -42,6 +42,11 @@ func (s *stream) entryOf(t Type, name string) (e *entry, over uint16) {
 	}
 	if s.srv.overflow != nil && s.sticky >= s.srv.cfg.StickyLimit && s.srv.source.Sticky(k) {
 		s.srv.stats.overflows.Add(1)
+		if s.sticky == s.srv.cfg.StickyLimit {
+			s.srv.log.Warn("a client calls more addresses than it may hold; calls to further pods with a sidecar are refused. "+
+				"If it is meant to call every pod (to read metrics, say), take those calls out of its redirection",
+				"client", s.label(), "limit", s.srv.cfg.StickyLimit, "next", name)
+		}
 		if o := s.srv.overflow(k); o.Type == t && o.Name == name {
 			k, over = o, spill
 		}
