@@ -131,8 +131,15 @@ func endpoints(name string, v mesh.View) (ads.Built, error) {
 	if !ok {
 		return unknown(ads.Endpoint, name)
 	}
+	service := v.Service(n.Service)
+	if envoy.TCPPort(service, n.Port) == nil {
+		// Whoever names it is about to be replaced. Until then it keeps its endpoints
+		// (Envoy ignores the removal), so that the calls of an address which another
+		// Service takes over meet no gap.
+		return ads.Built{}, nil
+	}
 	return ads.Built{
-		Message: envoy.NewAssignment(n, v.Service(n.Service), v.Endpoints(n.Service)),
+		Message: envoy.NewAssignment(n, service, v.Endpoints(n.Service)),
 		// An endpoint with a new account is of no use before the account is accepted.
 		After: []ads.Ref{peers(n.Service)},
 	}, nil

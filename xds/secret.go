@@ -23,6 +23,8 @@ func (g *Generator) secret(name string, v mesh.View) (ads.Built, error) {
 	switch {
 	case n.Fixed == envoy.RootsSecret:
 		return ads.Built{Message: envoy.Roots(bundle)}, nil
+	case !n.Service.IsZero() && v.Service(n.Service) == nil:
+		return ads.Built{}, nil // see endpoints
 	case !n.Service.IsZero():
 		return ads.Built{Message: envoy.Peers(n, bundle, g.trustDomain, accounts(v.Endpoints(n.Service)))}, nil
 	default:

@@ -73,8 +73,9 @@ func runDemo(ctx context.Context, stdout, stderr io.Writer, o demo.Options, out 
 	if out.value == "json" {
 		show = stderr
 	}
-	reporter, style := newReporter(show)
+	reporter, style, width := newReporter(show)
 	o.Reporter = reporter
+	defer reporter.Close()
 	// The limit is on measuring; who keeps the mesh may take all the time.
 	measuring, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -87,7 +88,7 @@ func runDemo(ctx context.Context, stdout, stderr io.Writer, o demo.Options, out 
 		if done, err := out.structured(stdout, s); err != nil {
 			return err
 		} else if !done {
-			if err := s.WriteTable(stdout, style); err != nil {
+			if err := s.WriteTable(stdout, style, width()); err != nil {
 				return err
 			}
 		}
@@ -115,20 +116,21 @@ func runDemo(ctx context.Context, stdout, stderr io.Writer, o demo.Options, out 
 	return nil
 }
 
-// newReporter picks the live view for a terminal that can show it.
-func newReporter(out io.Writer) (report.Reporter, report.Style) {
+// newReporter picks the live view for a terminal that can show it. The width is that
+// of the terminal, 0 if there is none.
+func newReporter(out io.Writer) (r report.Reporter, style report.Style, width func() int) {
 	f, ok := out.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
-		return report.NewPlain(out, time.Now), report.NewStyle(false)
+		return report.NewPlain(out, time.Now), report.NewStyle(false), func() int { return 0 }
 	}
 	colour := os.Getenv("NO_COLOR") == "" // https://no-color.org
-	width := func() int {
+	width = func() int {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
 			return w
 		}
 		return 80
 	}
-	return report.NewTerminal(out, width, colour), report.NewStyle(colour)
+	return report.NewTerminal(out, width, colour), report.NewStyle(colour), width
 }
 
 func printTour(out io.Writer, style report.Style, t demo.Tour) {

@@ -23,7 +23,7 @@ type step struct {
 func steps() []step {
 	return []step{
 		{"identities", "Who calls whom, proved on every hop", showIdentities},
-		{"first calls", "A new pod's first calls, for what it calls and nothing else", showFirstCalls},
+		{"first calls", "A new pod's first calls: it is told of what it calls, no more", showFirstCalls},
 		{"retries, timeouts", "A flaky backend hidden, a hanging one cut off", showRetriesAndTimeouts},
 		{"release", "A release: 90/10, then 0/100, by editing a file under load", showSplit},
 		{"outage", "The control plane killed under load", showOutage},
@@ -38,13 +38,15 @@ func steps() []step {
 // no error.
 func Run(ctx context.Context, o Options) (summary report.Summary, err error) {
 	began := time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends a load that an error left running
 	w, err := newWorld(ctx, o)
 	if err != nil {
 		return summary, err
 	}
 	defer func() { err = errors.Join(err, w.close(err == nil && summary.OK || ctx.Err() != nil)) }()
 
-	o.Reporter.Step("   A shop with a sidecar in every pod, each pod a network namespace")
+	o.Reporter.Step("0  A shop with a sidecar in every pod, each pod a network namespace")
 	if err := w.start(ctx); err != nil {
 		return summary, w.failed(ctx, err)
 	}

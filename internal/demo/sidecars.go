@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,43 +70,11 @@ func grown(before, after map[string]int64) map[string]int64 {
 const (
 	// statConnected is 1 while the sidecar has a stream to the control plane.
 	statConnected = `^control_plane\.connected_state$`
-	// statUpdates counts configuration that came from the control plane; the files of
-	// the projected volume (sds.token, sds.root) and the names of DNS are not among it.
-	statUpdates = `^(cluster_manager\.cds|listener_manager\.lds|http\..*|sds\.(default|roots|peers?/.*)|cluster\.(tcp/)?(\d|[a-z0-9-]+/).*)\.update_success$`
-	// statNewClusters counts destinations that were not known before.
-	statNewClusters = "cluster_manager.cluster_added"
+	// statNewClusters counts destinations that the sidecar did not know before.
+	statNewClusters = `^cluster_manager\.cluster_added$`
 	// statServerTLS counts TLS handshakes of callers that ended well.
 	statServerTLS = `^listener\.0\.0\.0\.0_15006\.ssl\.handshake$`
 )
-
-// updatesOf counts, for each sidecar, what came from the control plane.
-func updatesOf(ctx context.Context, envoys []*lab.Envoy) ([]map[string]int64, error) {
-	var all []map[string]int64
-	for _, e := range envoys {
-		one, err := stats(ctx, e, statUpdates+"|^"+regexp.QuoteMeta(statNewClusters)+"$")
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one)
-	}
-	return all, nil
-}
-
-// resent returns which updates came between two counts. A sidecar whose app called
-// something for the first time meanwhile is left out: it had to be told.
-func resent(before, after []map[string]int64) map[string]int64 {
-	diff := map[string]int64{}
-	for i := range after {
-		g := grown(before[i], after[i])
-		if g[statNewClusters] > 0 {
-			continue
-		}
-		for name, n := range g {
-			diff[name] += n
-		}
-	}
-	return diff
-}
 
 // leaf is the certificate that a sidecar shows now.
 type leaf struct{ Identity, Serial string }

@@ -6,8 +6,8 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,54 +26,58 @@ const firstCallLimit = time.Second
 // no destination; it asks for each when the app calls it, and the call waits. Then a
 // second replica: what the first one used is there before it is called.
 func showFirstCalls(ctx context.Context, w *world) ([]report.Row, error) {
-	var rows []report.Row
-	for i, title := range []string{"first replica", "second replica"} {
-		w.Progress("starting the %s", title)
+	var replicas [2][]answered
+	for i := range replicas {
+		w.Progress("starting replica %d of a new workload", i+1)
 		p, err := w.newcomer(ctx, i+1)
 		if err != nil {
 			return nil, err
 		}
-		store := w.pods["store-0"]
-		kinds := []struct {
-			what string
-			call func(context.Context) answer
-		}{
-			{"HTTP, a Service with rules", httpCaller(p, "http://catalog."+namespace+"/items")},
-			{"TCP, the server speaks first", p.book},
-			{"HTTP, a pod's own address", httpCaller(p, "http://"+net.JoinHostPort(store.Address().String(), strconv.Itoa(int(store.port())))+"/whoami")},
+		replicas[i] = w.callAll(ctx, p)
+	}
+	var rows []report.Row
+	const columns = "%-9s  %-9s  %-9s  %s"
+	w.Fact("", fmt.Sprintf(columns, "first", "second", "usual", "a second replica's first"))
+	for k, first := range replicas[0] {
+		second := replicas[1][k]
+		row := noFailures(first.what, slices.Concat(first.answers, second.answers))
+		usual := time.Duration(tally("", slices.Concat(first.answers[2:], second.answers[2:])).P50)
+		over := func(a answer) string { return "+" + millis(max(a.took()-usual, 0)) }
+		row.Note = fmt.Sprintf("first %s, replica %s", over(first.answers[0]), over(second.answers[0]))
+		if took := first.answers[0].took(); row.Problem == "" && took > firstCallLimit {
+			row.Problem = "the first call took " + human(took)
 		}
-		for _, k := range kinds {
-			var answers []answer
-			for range 2 + laterCalls {
-				answers = append(answers, k.call(ctx))
-			}
-			row, text := firstCallRow(k.what, title, answers)
-			rows = append(rows, row)
-			if i == 0 {
-				w.Fact(k.what, text)
-			} else {
-				w.Fact("  second replica", text)
-			}
-		}
+		rows = append(rows, row)
+		w.Fact(first.what, fmt.Sprintf(columns, over(first.answers[0]), over(first.answers[1]), millis(usual), over(second.answers[0])))
 	}
 	return rows, nil
 }
 
-// firstCallRow tells the extra time of the first two calls from the median of the
-// others.
-func firstCallRow(what, replica string, answers []answer) (report.Row, string) {
-	row := noFailures(what+", "+replica, answers)
-	first, second := answers[0].took(), answers[1].took()
-	usual := time.Duration(tally("", answers[2:]).P50)
-	row.Note = fmt.Sprintf("first %s, second %s", extra(first-usual), extra(second-usual))
-	if row.Problem == "" && first > firstCallLimit {
-		row.Problem = fmt.Sprintf("the first call took %s", millis(first))
-	}
-	return row, fmt.Sprintf("first call %8s extra, second %8s extra, then %s", extra(first-usual), extra(second-usual), millis(usual))
+// answered is how the calls of one kind went, in their order.
+type answered struct {
+	what    string
+	answers []answer
 }
 
-// extra writes a difference; a call that was faster than the median cost nothing.
-func extra(d time.Duration) string { return "+" + millis(max(d, 0)) }
+// callAll calls from a pod in each of the ways in which a destination is found.
+func (w *world) callAll(ctx context.Context, p *pod) []answered {
+	store := w.pods["store-0"]
+	storeURL := "http://" + net.JoinHostPort(store.Address().String(), strconv.Itoa(int(store.port()))) + "/whoami"
+	all := []answered{
+		{"HTTP, Service with rules", repeat(ctx, httpCaller(p, "http://catalog."+namespace+"/items"))},
+		{"TCP, server speaks first", repeat(ctx, p.book)},
+		{"HTTP, a pod's address", repeat(ctx, httpCaller(p, storeURL))},
+	}
+	return all
+}
+
+func repeat(ctx context.Context, call func(context.Context) answer) []answer {
+	var answers []answer
+	for range 2 + laterCalls {
+		answers = append(answers, call(ctx))
+	}
+	return answers
+}
 
 // newcomer starts a replica of a workload that is not among the shop's.
 func (w *world) newcomer(ctx context.Context, number int) (*pod, error) {
@@ -82,7 +86,6 @@ func (w *world) newcomer(ctx context.Context, number int) (*pod, error) {
 		labels: map[string]string{"app": "newcomer", "pod-template-hash": "1"},
 		owner:  metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "newcomer-1", Controller: new(true)},
 	}
-	r.labels = maps.Clone(r.labels)
 	if err := w.addPods(ctx, r); err != nil {
 		return nil, err
 	}

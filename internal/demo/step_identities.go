@@ -31,7 +31,7 @@ func showIdentities(ctx context.Context, w *world) ([]report.Row, error) {
 	// mesh; from there on the apps call each other.
 	client := w.pods["web-1"].HTTPClient()
 	answers := calls(ctx, client, "http://127.0.0.1:"+strconv.Itoa(int(w.pods["web-1"].port()))+"/order", orders, 1)
-	row := noFailures("web -> catalog -> ledger, store", answers)
+	row := noFailures("orders, over every hop", answers)
 	if row.Problem != "" {
 		return []report.Row{row}, nil
 	}
@@ -85,9 +85,11 @@ func (w *world) httpHop(hop, from, to string, headers []string) (problem string)
 			problem = fmt.Sprintf("%s: the app saw the caller %q of %q, want %q of %q", hop, seen.URI, seen.By, identity(from), identity(to))
 		}
 	}
-	w.Fact(hop, fmt.Sprintf("HTTP  %s -> %s   mutual TLS, seen by the app in %d of %d calls", short(seen.URI), short(seen.By), good, len(headers)))
+	w.showHop(hop, short(seen.URI)+" -> "+short(seen.By), fmt.Sprintf("HTTP, mTLS on %d of %d", good, len(headers)))
 	return problem
 }
+
+func (w *world) showHop(hop, ends, how string) { w.Fact(hop, fmt.Sprintf("%-27s  %s", ends, how)) }
 
 // identity is the SPIFFE ID of one of the shop's accounts.
 func identity(account string) string {
@@ -128,8 +130,7 @@ func (w *world) tcpHop(ctx context.Context, client, server *lab.Envoy, h handsha
 	if err != nil {
 		return "", err
 	}
-	w.Fact("catalog -> ledger", fmt.Sprintf("TCP   %s -> %s   mutual TLS, %d handshakes at one end and %d at the other for %d connections",
-		short(from.Identity), short(to.Identity), h.client, h.server, orders))
+	w.showHop("catalog -> ledger", short(from.Identity)+" -> "+short(to.Identity), fmt.Sprintf("TCP, mTLS on %d of %d", min(h.client, h.server), orders))
 	switch {
 	case from.Identity != identity("catalog") || to.Identity != identity("ledger"):
 		return fmt.Sprintf("catalog -> ledger: the sidecars hold the leaves of %q and %q", from.Identity, to.Identity), nil
@@ -157,7 +158,7 @@ func (w *world) outsider(ctx context.Context) (report.Row, error) {
 		}
 	}
 	if row.Problem == "" {
-		w.Fact("outsider -> catalog", fmt.Sprintf("HTTP  nobody -> ?   plaintext from outside the mesh, no identity in %d of %d calls", len(answers), len(answers)))
+		w.showHop("outsider -> catalog", "nobody", "HTTP, plaintext")
 	}
 	return row, nil
 }

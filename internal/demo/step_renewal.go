@@ -13,16 +13,16 @@ import (
 // renewalsEach is how often each sidecar's leaf has to be renewed while one looks.
 const renewalsEach = 2
 
+// lookInterval is the time between two looks at all leaves.
+const lookInterval = 200 * time.Millisecond
+
 // showRenewal restarts the control plane with leaves that live for seconds, and
 // watches each sidecar's leaf under load. Orders open a connection to the ledger
 // each, so that every leaf is shown to a peer while it is new.
 func showRenewal(ctx context.Context, w *world) ([]report.Row, error) {
-	l := startLoad(ctx, w.pods["web-1"].HTTPClient, loadRate/2,
-		"http://catalog."+namespace+"/items", "http://catalog."+namespace+"/order")
+	l := w.startOrders(ctx)
 	w.Progress("restarting the control plane with --leaf-ttl %s", shortLeafTTL)
-	stop, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	if err := w.control.Stop(stop); err != nil {
+	if err := w.control.Kill(); err != nil {
 		return nil, err
 	}
 	if err := w.startController(ctx, shortLeafTTL); err != nil {
@@ -36,10 +36,7 @@ func showRenewal(ctx context.Context, w *world) ([]report.Row, error) {
 		return nil, err
 	}
 	began := time.Now()
-	serials := make([]map[string]bool, len(w.pods))
-	err = until(ctx, (renewalsEach+2)*shortLeafTTL, fmt.Sprintf("%d renewals of each leaf", renewalsEach), func(ctx context.Context) error {
-		return w.collectSerials(ctx, serials, l)
-	})
+	leaves, err := w.watchLeaves(ctx, l)
 	if err != nil {
 		return nil, err
 	}
@@ -48,38 +45,42 @@ func showRenewal(ctx context.Context, w *world) ([]report.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen := 0
-	for _, s := range serials {
-		seen += len(s)
-	}
 	row := noFailures("leaves that live for "+shortLeafTTL.String(), l.stop())
-	row.Note = fmt.Sprintf("%d leaves seen in %d sidecars", seen, len(serials))
-	w.Fact("leaves", fmt.Sprintf("%d different serials in %d sidecars within %s", seen, len(serials), watched.Round(100*time.Millisecond)))
+	row.Note = fmt.Sprintf("%d leaves seen in %d sidecars", leaves, len(w.pods))
+	w.Fact("leaves", fmt.Sprintf("%d serial numbers seen in %d sidecars within %s", leaves, len(w.pods), human(watched)))
 	w.Fact("TLS handshakes", fmt.Sprintf("%d meanwhile", total(grown(before, after))))
 	w.Fact("requests", fmt.Sprintf("%d, %d failures", row.Requests, row.Failures))
 	return []report.Row{row}, nil
 }
 
-// collectSerials notes the serial that each sidecar shows now; nil when each has
-// shown enough of them.
-func (w *world) collectSerials(ctx context.Context, serials []map[string]bool, l *load) error {
-	least, total := renewalsEach+1, 0
-	for i, e := range w.sidecars() {
-		shown, err := leafOf(ctx, e)
-		if err != nil {
-			return err
+// watchLeaves returns how many leaves were seen when each sidecar's was renewed
+// often enough.
+func (w *world) watchLeaves(ctx context.Context, l *load) (seen int, err error) {
+	serials := map[string]int{} // of a pod
+	known := map[leaf]bool{}
+	for deadline := time.Now().Add((renewalsEach + 2) * shortLeafTTL); ; {
+		if err := pause(ctx, lookInterval, func(float64) {
+			w.showLoad(l, fmt.Sprintf("%d leaves seen in %d sidecars", len(known), len(w.pods)))
+		}); err != nil {
+			return 0, err
 		}
-		if serials[i] == nil {
-			serials[i] = map[string]bool{}
+		least := renewalsEach + 1
+		for name, p := range w.pods {
+			shown, err := leafOf(ctx, p.envoy)
+			if err != nil {
+				return 0, err
+			}
+			if !known[shown] {
+				known[shown] = true
+				serials[name]++
+			}
+			least = min(least, serials[name])
 		}
-		serials[i][shown.Serial] = true
-		least = min(least, len(serials[i]))
-		total += len(serials[i])
+		if least > renewalsEach {
+			return len(known), nil
+		}
+		if time.Now().After(deadline) {
+			return 0, fmt.Errorf("a sidecar's leaf, which lives for %s, was renewed %d times only", shortLeafTTL, least-1)
+		}
 	}
-	answers := l.sofar()
-	w.Progress("%d leaves seen in %d sidecars   %d requests, %d failures", total, len(serials), len(answers), tally("", answers).Failures)
-	if least <= renewalsEach {
-		return fmt.Errorf("a sidecar's leaf was renewed %d times", least-1)
-	}
-	return nil
 }

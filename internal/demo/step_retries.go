@@ -33,29 +33,29 @@ func showRetriesAndTimeouts(ctx context.Context, w *world) ([]report.Row, error)
 	go func() { hanging <- calls(ctx, w.pods["web-1"].HTTPClient(), without+"/slow", 1, 1) }()
 
 	w.Progress("%d calls to a backend that fails one in three", flakyCalls)
-	plain := tally("a flaky backend, no rule", calls(ctx, client, without+"/flaky", flakyCalls, 1))
+	plain := tally("/flaky, no rule", calls(ctx, client, without+"/flaky", flakyCalls, 1))
 	failed := float64(plain.Failures) / flakyCalls
-	plain.Note = percent(failed) + " fail"
+	plain.Note = percent(failed) + ", as the app does"
 	if failed < 0.25 || failed > 0.42 {
 		plain.Problem = fmt.Sprintf("%s of the calls failed, want about a third: retried without a rule, or broken otherwise", percent(failed))
 	}
-	hidden := noFailures("the same, with retries", calls(ctx, client, withRule+"/flaky", flakyCalls, 1))
-	w.Fact("without the rule", fmt.Sprintf("%3d of %d calls to /flaky fail, %s", plain.Failures, flakyCalls, percent(failed)))
-	w.Fact("with retries", fmt.Sprintf("%3d of %d", hidden.Failures, flakyCalls))
+	hidden := noFailures("/flaky, with retries", calls(ctx, client, withRule+"/flaky", flakyCalls, 1))
+	w.Fact("/flaky, no rule", fmt.Sprintf("%d of %d calls fail, %s", plain.Failures, flakyCalls, percent(failed)))
+	w.Fact("/flaky, with retries", fmt.Sprintf("%d of %d", hidden.Failures, flakyCalls))
 
 	w.Progress("%d calls to a backend that hangs", slowCalls)
-	cut := timeouts("with a timeout of "+millis(ruleTimeout), calls(ctx, client, withRule+"/slow", slowCalls, 4))
+	cut := timeouts("/slow, with a timeout", calls(ctx, client, withRule+"/slow", slowCalls, 4))
 	w.Progress("one call without the rule, until it is answered")
-	slow := noFailures("a hanging backend, no rule", <-hanging)
-	w.Fact("without the rule", fmt.Sprintf("a call to /slow takes %s", slow.P50))
-	w.Fact("with the timeout", fmt.Sprintf("cut off after %s, p99 %s (the rule says %s)", cut.P50, cut.P99, millis(ruleTimeout)))
+	slow := noFailures("/slow, no rule", <-hanging)
+	w.Fact("/slow, no rule", "answered after "+human(time.Duration(slow.P50)))
+	w.Fact("/slow, with a timeout", fmt.Sprintf("cut off after %s (p99 %s), rule: %s", cut.P50, cut.P99, millis(ruleTimeout)))
 	return []report.Row{plain, hidden, slow, cut}, nil
 }
 
 // timeouts is a row of calls that all have to be cut off, at the rule's time.
 func timeouts(what string, answers []answer) report.Row {
 	row := tally(what, answers)
-	row.Note = fmt.Sprintf("%d times 504, as the rule says", row.Failures)
+	row.Note = "504, as the rule says"
 	for _, a := range answers {
 		var status *statusError
 		if !errors.As(a.err, &status) || status.code != http.StatusGatewayTimeout {

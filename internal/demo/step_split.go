@@ -46,15 +46,19 @@ func showSplit(ctx context.Context, w *world) ([]report.Row, error) {
 	after := noFailures("0/100, from the edit on", startedWithin(answers, edited, time.Now()))
 	lastV1 := max(lastEnd(answers, "v1").Sub(edited), 0)
 	settled := startedWithin(answers, edited.Add(lastV1), time.Now())
-	after.Note = fmt.Sprintf("last v1 answer %s after the edit", millis(lastV1))
+	last := human(lastV1) + " after the edit"
+	if lastV1 == 0 {
+		last = "before the edit"
+	}
+	after.Note = "v1 gone " + last
 	if after.Problem == "" && (lastV1 > editLimit || len(settled) == 0) {
-		after.Problem = fmt.Sprintf("v1 still answered %s after the edit", millis(lastV1))
+		after.Problem = "the last v1 answer came " + last
 	}
 
 	w.Fact("90/10", fmt.Sprintf("v1 %s, v2 %s of %d answers, %d failures", percent(1-v2), percent(v2), first.Requests, first.Failures))
-	w.Fact("edit", filepath.Base(file)+": weights 90 and 10 become 0 and 100")
-	w.Fact("last answer of v1", millis(lastV1)+" after the edit")
-	w.Fact("0/100", fmt.Sprintf("v1 %s, v2 %s of the %d answers since, %d failures",
+	w.Fact("edit", filepath.Base(file)+": weights 90, 10 become 0, 100")
+	w.Fact("last answer of v1", last)
+	w.Fact("0/100", fmt.Sprintf("v1 %s, v2 %s of %d answers, %d failures",
 		percent(share(settled, "v1")), percent(share(settled, "v2")), len(settled), after.Failures))
 	return []report.Row{first, after}, nil
 }
@@ -67,5 +71,5 @@ func (w *world) showShares(l *load, from time.Time) {
 	}
 	v1 := share(startedWithin(answers, from, time.Now()), "v1")
 	failures := tally("", answers).Failures
-	w.Progress("v1 %s v2   %d requests, %d failures", report.Bar(v1, 40), len(answers), failures)
+	w.Progress("v1 %3.0f %% %s %3.0f %% v2   %d requests, %d failures", 100*v1, report.Bar(v1, 30), 100*(1-v1), len(answers), failures)
 }

@@ -97,3 +97,11 @@ func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
 
 // millis writes a duration: "12.3 ms".
 func millis(d time.Duration) string { return report.Millis(d).String() }
+
+// human writes a duration that may be long: "12.3 ms", "4.1 s".
+func human(d time.Duration) string {
+	if d < time.Second {
+		return millis(d)
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}

@@ -150,8 +150,7 @@ func (w *world) start(ctx context.Context) error {
 	if err := w.startController(ctx, leafTTL); err != nil {
 		return err
 	}
-	ready := time.Since(began)
-	w.Fact("control plane", fmt.Sprintf("watches %s, serving after %s", w.manifests(), millis(ready)))
+	w.Fact("control plane", "reads a folder of YAML, serving after "+human(time.Since(began)))
 
 	began = time.Now()
 	if err := w.addPods(ctx, wanted...); err != nil {
@@ -170,8 +169,7 @@ func (w *world) start(ctx context.Context) error {
 			return err
 		}
 	}
-	w.Fact("pods", fmt.Sprintf("%d, each with an app and a stock Envoy %s, all serving after %s",
-		len(w.pods), lab.EnvoyVersion, millis(time.Since(began))))
+	w.Fact("pods", fmt.Sprintf("%d, each with an Envoy %s, serving after %s", len(w.pods), lab.EnvoyVersion, human(time.Since(began))))
 	return nil
 }
 
@@ -255,12 +253,12 @@ func (w *world) Progress(format string, args ...any) {
 }
 func (w *world) Fact(label, text string) { w.Reporter.Fact(label, text) }
 
-// until asks every few milliseconds until the answer is nil; the error says what was
-// waited for, and the last answer.
+// until asks again and again until the answer is nil; the error says what was waited
+// for, and the last answer.
 func until(ctx context.Context, limit time.Duration, what string, ask func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	var last error
 	for {

@@ -139,6 +139,9 @@ func (l *Lab) connect(n *Netns, number int, addresses, extra []netip.Addr) error
 		return err
 	}
 	for _, gateway := range l.NodeAddresses() {
+		if !slices.ContainsFunc(addresses, func(a netip.Addr) bool { return a.Is4() == gateway.Is4() }) {
+			continue // the pod has no address of that family
+		}
 		if err := h.RouteAdd(&netlink.Route{LinkIndex: eth0.Attrs().Index, Gw: gateway.AsSlice()}); err != nil {
 			return fmt.Errorf("add the default route by %s: %w", gateway, err)
 		}

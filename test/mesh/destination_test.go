@@ -258,7 +258,7 @@ func TestEveryDestinationIsReached(t *testing.T) {
 		if r, err := meshtest.Do(t.Context(), c, meshtest.At(catalog.Address(), 8080), meshtest.Request{}); err != nil || r.Echo.Proto != "HTTP/2.0" {
 			t.Errorf("%q %v", r.Body, err)
 		}
-		if got, err := bare.TalkTCP(meshtest.At(catalog.Address(), 7000), "\x00\x01"); err != nil || got != "catalog: \x00\x01." {
+		if got, err := bare.TalkTCP(meshtest.At(catalog.Address(), 7000), "\x00\x01\x02\x03\x04"); err != nil || got != "catalog: \x00\x01\x02\x03\x04." {
 			t.Errorf("TCP: %q %v", got, err)
 		}
 		catalog.ServeTCP(3306, meshtest.Greet("hello"))

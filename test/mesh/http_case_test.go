@@ -30,6 +30,14 @@ var ports = map[string]int{"own": 8080, "v1": 8081, "v2": 8082, "v3": 8083}
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
+	return newShopOf(t, func(s *shop, app string, port int) {
+		s.apps[app] = s.pod.Serve(port, echo(app))
+	})
+}
+
+// newShopOf is newShop with apps that serve starts.
+func newShopOf(t *testing.T, serve func(s *shop, app string, port int)) *shop {
+	t.Helper()
 	s := &shop{Mesh: meshtest.New(t), t: t, apps: map[string]*meshtest.App{}}
 	var services []string
 	for _, app := range slices.Sorted(maps.Keys(ports)) {
@@ -39,7 +47,7 @@ func newShop(t *testing.T) *shop {
 	s.pod = s.Pod(lab.PodSpec{Namespace: "shop", Name: "apps", ServiceAccount: "apps", Meshed: true})
 	s.web = s.Pod(lab.PodSpec{Namespace: "shop", Name: "web", ServiceAccount: "web", Meshed: true})
 	for app, port := range ports {
-		s.apps[app] = s.pod.Serve(port, echo(app))
+		serve(s, app, port)
 	}
 	return s
 }

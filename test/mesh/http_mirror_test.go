@@ -14,11 +14,9 @@ import (
 // A mirror gets a copy of the requests, body and all, as the backend gets them.
 // Its answers are dropped: one that fails harms no caller.
 func TestMirrors(t *testing.T) {
-	s := newShop(t)
 	var mu sync.Mutex
-	copies := map[string]string{} // what the mirror got, by path
-	s.apps["v3"].Close()
-	s.apps["v3"] = s.pod.Serve(ports["v3"], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	copies := map[string]string{} // what the mirror v3 got, by path
+	mirror := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body strings.Builder
 		fmt.Fprintf(&body, "%s %s %s ", r.Method, r.Host, values(r.Header, "x-color"))
 		if _, err := io.Copy(&body, r.Body); err != nil {
@@ -28,7 +26,14 @@ func TestMirrors(t *testing.T) {
 		copies[r.URL.RequestURI()] = body.String()
 		mu.Unlock()
 		http.Error(w, "mirrors fail", http.StatusInternalServerError)
-	}))
+	})
+	s := newShopOf(t, func(s *shop, app string, port int) {
+		handler := echo(app)
+		if app == "v3" {
+			handler = mirror
+		}
+		s.apps[app] = s.pod.Serve(port, handler)
+	})
 	s.Apply("mirrors", join(
 		service("one", "own"), route("one", "one", `
 - filters:

@@ -46,6 +46,8 @@ spec:
 	server = m.Pod(lab.PodSpec{Namespace: "shop", Name: "server", ServiceAccount: "server", Meshed: true})
 	client = m.Pod(lab.PodSpec{Namespace: "shop", Name: "client", ServiceAccount: "client", Meshed: true})
 	bare = m.Pod(lab.PodSpec{Namespace: "shop", Name: "bare"})
+	m.Serving("shop", "server", 2) // one for each family
+	m.Serving("shop", "bare", 2)
 	return m, client, server, bare
 }
 

@@ -31,9 +31,9 @@ func outboundMatcher(o Outbound) *xdsmatcherv3.Matcher {
 		return slices.Contains(o.Untouched, a)
 	})
 	add(append(cidrs(o.Ranges), single(external)...), meshChains())
-	if len(trie) == 0 { // an IPMatcher needs a range
-		return &xdsmatcherv3.Matcher{OnNoMatch: toChain(outside)}
-	}
+	// Nothing is redirected here from the loopback interface, so this is somebody who
+	// called the sidecar's own port. Passed through, he would come back for ever.
+	add(cidrs(loopback()), toChain(chainRefuse))
 	return &xdsmatcherv3.Matcher{
 		MatcherType: &xdsmatcherv3.Matcher_MatcherTree_{MatcherTree: &xdsmatcherv3.Matcher_MatcherTree{
 			Input: input("destination", &networkv3.DestinationIPInput{}),
@@ -42,6 +42,13 @@ func outboundMatcher(o Outbound) *xdsmatcherv3.Matcher {
 			},
 		}},
 		OnNoMatch: toChain(outside),
+	}
+}
+
+func loopback() []netip.Prefix {
+	return []netip.Prefix{
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8),
+		netip.PrefixFrom(netip.IPv6Loopback(), 128),
 	}
 }
 

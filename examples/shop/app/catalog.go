@@ -115,12 +115,13 @@ func enter(ctx context.Context, ledger string) (string, error) {
 	return line[:len(line)-1], nil
 }
 
-// fetch gets a URL whole.
+// fetch gets a URL whole, over a connection of its own.
 func fetch(ctx context.Context, url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
 	}
+	req.Close = true
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err

@@ -63,8 +63,9 @@ func (s *Summary) Totals() (requests, failures int) {
 	return requests, failures
 }
 
-// WriteTable writes the summary for a person.
-func (s *Summary) WriteTable(out io.Writer, style Style) error {
+// WriteTable writes the summary for a person. Notes that would make a line longer
+// than width cells are left out; 0 is no limit.
+func (s *Summary) WriteTable(out io.Writer, style Style, width int) error {
 	const numbers = "%9s %9s %10s %10s"
 	var b strings.Builder
 	what := 0
@@ -93,9 +94,12 @@ func (s *Summary) WriteTable(out io.Writer, style Style) error {
 		case r.Failures == 0:
 			failures = style.Green(failures)
 		}
-		note := ""
-		if r.Note != "" {
-			note = "  " + style.Dim(r.Note)
+		note := r.Note
+		if width > 0 && utf8.RuneCountInString(note) > width-what-len("    requests  failures        p50        p99  ") {
+			note = ""
+		}
+		if note != "" {
+			note = "  " + style.Dim(note)
 		}
 		line("  "+pad(r.What), fmt.Sprintf("%7d %s %10s %10s%s", r.Requests, failures, p50, p99, note))
 	}

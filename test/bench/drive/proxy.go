@@ -147,7 +147,7 @@ func (p *proxy) dial() (*grpc.ClientConn, error) {
 		}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(wire.Codec{}), grpc.MaxCallRecvMsgSize(64<<20)),
 		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
-		grpc.WithSharedWriteBuffer(true), grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
+		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
 		grpc.WithMaxHeaderListSize(64<<10),
 	)
 }

@@ -147,6 +147,9 @@ func (p *process) stopProfile(context.Context, child.None) (child.None, error) {
 		return child.None{}, errors.New("no profile was started")
 	}
 	pprof.StopCPUProfile()
+	if f, ok := p.server.(*fairlead); ok {
+		fmt.Fprintf(os.Stderr, "bench: Fairlead's server until the end of %s: %+v\n", filepath.Base(p.profile.Name()), f.Server.Stats())
+	}
 	return child.None{}, p.profile.Close()
 }
 

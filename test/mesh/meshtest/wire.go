@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fairlead/fairlead/mesh"
 )
 
 // Head is the start of an HTTP/1 request or response as it stood on the wire.
@@ -219,6 +221,28 @@ func Greet(greeting string) func(net.Conn) {
 
 // At is address:port as text.
 func At(a netip.Addr, port uint16) string { return netip.AddrPortFrom(a, port).String() }
+
+// Serving waits until the control plane knows that many endpoints of the Service
+// that are ready, and returns the Service's first address.
+func (m *Mesh) Serving(namespace, name string, endpoints int) netip.Addr {
+	m.T.Helper()
+	address := m.Service(namespace, name)
+	m.Eventually(fmt.Sprintf("%d endpoints of %s/%s", endpoints, namespace, name), func() error {
+		n := 0
+		if e := m.Controller().Store().Endpoints(mesh.Name{Namespace: namespace, Name: name}); e != nil {
+			for i := range e.List {
+				if e.List[i].Ready {
+					n++
+				}
+			}
+		}
+		if n != endpoints {
+			return fmt.Errorf("%d", n)
+		}
+		return nil
+	})
+	return address
+}
 
 // Certificate makes a self-signed certificate for a name, and the pool that trusts it.
 func Certificate(t testing.TB, name string) (tls.Certificate, *x509.CertPool) {

@@ -1,0 +1,407 @@
+package mesh_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fairlead/fairlead/internal/lab"
+	"github.com/fairlead/fairlead/test/mesh/meshtest"
+)
+
+// outageMesh has two catalog pods and a calling one, and Services that nobody has
+// called yet: new-0, new-1 and so on lead to the catalog pods.
+func outageMesh(t *testing.T, options ...meshtest.Option) (m *meshtest.Mesh, pods []*catalogPod, web *meshtest.Pod, address string) {
+	t.Helper()
+	m = meshtest.New(t, options...)
+	m.Apply("catalog", catalogService)
+	for i := range 4 {
+		m.Apply(fmt.Sprint("new-", i), strings.Replace(catalogService, "name: catalog,", fmt.Sprintf("name: new-%d,", i), 1))
+	}
+	pods = []*catalogPod{growCatalog(t, m, "catalog-0"), growCatalog(t, m, "catalog-1")}
+	web = m.Pod(podSpec("shop", "web"))
+	return m, pods, web, m.Service("shop", "catalog").String()
+}
+
+// A restart of the control plane costs no request, no stream and no connection. A
+// sidecar that comes back is sent nothing that it has: not even a certificate.
+func TestControlPlaneRestarts(t *testing.T) {
+	t.Parallel()
+	m, pods, web, address := outageMesh(t)
+	l, held := startLoads(t, web, address), holders(t, web, address)
+	l.more(5)
+	m.Apply("rules", strings.Replace(route("catalog", "catalog", "- backendRefs: [{name: catalog, port: 80}]"), "name: catalog}", "name: catalog, port: 80}", 1))
+	m.Eventually("the rule", func() error { // its virtual host is one of the things not to send again
+		for _, r := range m.Proxy(web).Resources {
+			if r.Name == "outbound/"+address+":80" && r.Acked == r.Version && r.Version != "" {
+				return nil
+			}
+		}
+		return errors.New("not yet")
+	})
+	m.Connected(web, pods[0].Pod, pods[1].Pod)
+	before := m.Proxy(web)
+	serial := serialOf(t, m, pods[0].Pod)
+	for range 2 {
+		m.Stop()
+		l.more(10)
+		m.Start()
+		m.Connected(web, pods[0].Pod, pods[1].Pod)
+		l.more(5)
+		s := m.Controller().Server().Stats()
+		t.Logf("after the restart: %d resources and %d bytes in %d responses to %d sidecars", s.Resources, s.Bytes, s.Pushes, s.Connects)
+		if s.Resources != 0 || s.Removals != 0 || s.Nacks != 0 {
+			t.Errorf("sent again what was there: %+v", s)
+			for _, p := range m.Controller().Server().Proxies() {
+				d, err := m.Controller().Server().Proxy(p.ID)
+				t.Logf("%+v %v", d, err)
+			}
+		}
+		if after := m.Proxy(web); len(after.Resources) != len(before.Resources) {
+			t.Errorf("web's sidecar holds %d resources, it held %d", len(after.Resources), len(before.Resources))
+		}
+	}
+	if now := serialOf(t, m, pods[0].Pod); now != serial {
+		t.Errorf("a new certificate at a restart: %s, before %s", now, serial)
+	}
+	l.mustNotFail("catalog-0", "catalog-1")
+	held.mustNotFail()
+}
+
+func serialOf(t *testing.T, m *meshtest.Mesh, p *meshtest.Pod) string {
+	t.Helper()
+	c, err := leafOf(m, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.SerialNumber.Text(16)
+}
+
+// A control plane that is killed and stays away for seconds costs no request
+// either. A pod that goes meanwhile costs nothing, for its callers find out by
+// themselves; a pod that came meanwhile is called when the control plane is back.
+func TestControlPlaneIsKilled(t *testing.T) {
+	t.Parallel()
+	m, pods, web, address := outageMesh(t)
+	m.Stop()
+	process := m.StartProcess()
+	connected := func(want int) {
+		t.Helper()
+		m.Eventually("the sidecars are connected", func() error {
+			text, err := m.Debug("/v1/status")
+			if err == nil && !strings.Contains(string(text), fmt.Sprintf(`"synced":%d`, want)) {
+				err = fmt.Errorf("%s", text)
+			}
+			return err
+		})
+	}
+	connected(3)
+	l, held := startLoads(t, web, address), holders(t, web, address)
+	l.more(5)
+	if err := process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	down := time.Now()
+	l.more(10)
+
+	// One that nothing is under way at, for nobody can tell its callers to leave it.
+	// Who ends first is the app, as on a kubelet.
+	gone := pods[0]
+	gone.Forget()
+	gone.http.Close() // what is under way is cut
+	gone.grpc.Stop()
+	cut := failuresOf(l)
+	l.more(20)
+	m.Eventually("two seconds without it", func() error {
+		if d := time.Since(down); d < 2*time.Second {
+			return errors.New(d.String())
+		}
+		return nil
+	})
+	if err := gone.Envoy.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	l.more(20)
+	if err := process.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	m.WaitServing(process)
+	t.Logf("down for %s", time.Since(down))
+	connected(2)
+	l.more(20)
+	t.Logf("failures: as the pod went %v, at the end %v", cut, failuresOf(l))
+	pod := growCatalog(t, m, "catalog-2")
+	m.Eventually("the new pod is called", func() error {
+		_, _, answers := l.list[0].Counts()
+		if answers["catalog-2"] == 0 {
+			return fmt.Errorf("%v", answers)
+		}
+		return nil
+	})
+	_ = pod
+	l.mustNotFail("catalog-0", "catalog-1")
+	_ = held
+}
+
+// Without the control plane, a destination that was never called before is answered
+// within a bounded time, clearly; other destinations do not notice; and when the
+// control plane is back, it works at once.
+func TestFirstCallWithoutControlPlane(t *testing.T) {
+	t.Parallel()
+	m, _, web, address := outageMesh(t)
+	load := web.StartLoad(address, 2)
+	web.More(load, 10)
+	fresh := func(i int) string { return m.Service("shop", fmt.Sprint("new-", i)).String() }
+	urls := []string{fresh(0), fresh(1), fresh(2)}
+	m.Stop()
+
+	start := time.Now()
+	r, err := web.Do(urls[0], meshtest.Request{})
+	took := time.Since(start)
+	t.Logf("first call: %d %q after %s, err %v", r.Status, r.Body, took, err)
+	if err != nil || r.Status != http.StatusServiceUnavailable || took < 4*time.Second || took > 8*time.Second {
+		t.Errorf("first call: %d after %s, err %v; want 503 after about 5 s", r.Status, took, err)
+	}
+	start = time.Now()
+	conn, err := web.Dial(urls[1] + ":7000")
+	if err == nil {
+		_, err = lineOnce(conn, "\x01hello")
+		conn.Close()
+	}
+	t.Logf("first TCP connection: %v after %s", err, time.Since(start))
+	if d := time.Since(start); err == nil || d > 8*time.Second {
+		t.Errorf("first TCP connection: %v after %s; want its end after about 5 s", err, d)
+	}
+
+	m.Start()
+	back := time.Now()
+	m.Eventually("the sidecar is back", func() error {
+		for _, p := range m.Controller().Server().Proxies() {
+			if p.Pod == web.Key() && p.Synced {
+				return nil
+			}
+		}
+		return errors.New("not yet")
+	})
+	t.Logf("the sidecar is back after %s", time.Since(back))
+	for _, url := range append(urls, urls...) {
+		start := time.Now()
+		r, err := web.Do(url, meshtest.Request{})
+		if err != nil || r.Status != http.StatusOK || time.Since(start) > 2*time.Second {
+			t.Errorf("%s: %d %s after %s, err %v", url, r.Status, r.Body, time.Since(start), err)
+		}
+		if pod, err := talkOn(web, url); err != nil {
+			t.Errorf("%s by TCP: %s %v", url, pod, err)
+		}
+	}
+	web.MustNotFail(load)
+}
+
+// A pod that starts without the control plane is not ready, however long that lasts,
+// for its sidecar knows nothing yet; it becomes ready when the control plane is
+// back, and what waits for it does too.
+func TestPodStartsWithoutControlPlane(t *testing.T) {
+	t.Parallel()
+	m, _, web, address := outageMesh(t)
+	late := m.PodWithoutSidecar(podSpec("shop", "late"))
+	late.Token()
+	m.Stop()
+	late.StartEnvoy()
+	load := web.StartLoad(address, 2)
+	start := time.Now()
+	m.Eventually("four seconds", func() error {
+		if body, err := late.Envoy.Admin(t.Context(), "/ready"); err == nil {
+			t.Fatalf("ready without the control plane after %s: %s", time.Since(start), body)
+		}
+		if d := time.Since(start); d < 4*time.Second {
+			return errors.New(d.String())
+		}
+		return nil
+	})
+	m.Start()
+	back := time.Now()
+	late.WaitReady()
+	t.Logf("ready %s after the control plane", time.Since(back))
+	late.Redirect()
+	if r := late.Ask(t, address, plainGet); r.Caller() != late.ID() {
+		t.Errorf("the app was told of %q", r.Caller())
+	}
+	web.MustNotFail(load)
+}
+
+// A sidecar that is killed fails what its own pod had under way and what it calls
+// until the kubelet has it back; other pods' calls go on, and calls to its pod go to
+// others.
+func TestSidecarIsKilled(t *testing.T) {
+	t.Parallel()
+	m, pods, web, address := outageMesh(t)
+	l := startLoads(t, web, address)
+	l.more(10)
+	victim := pods[0]
+	start := time.Now()
+	for range 2 {
+		if err := victim.Envoy.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		t.Log("killed", failuresOf(l))
+		l.more(10)
+		before := failuresOf(l)
+		t.Log("+10", time.Since(start), failuresOf(l))
+		l.more(10)
+		t.Log("+20", time.Since(start), failuresOf(l))
+		if after := failuresOf(l); fmt.Sprint(before) != fmt.Sprint(after) {
+			t.Errorf("failures go on: %v, then %v", before, after)
+		}
+		if err := victim.Envoy.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		victim.WaitReady()
+		t.Log("ready", time.Since(start), failuresOf(l))
+		m.Eventually("it is called again", func() error {
+			_, _, a := l.list[0].Counts()
+			web.More(l.list[0], 10)
+			if _, _, b := l.list[0].Counts(); b["catalog-0"] == a["catalog-0"] {
+				return fmt.Errorf("%v", b)
+			}
+			return nil
+		})
+	}
+	bounds := map[string]int{"HTTP/1": 2, "HTTP/1 slow": 2, "HTTP/2": 2, "gRPC streams": 2, "TCP": 1}
+	for i, load := range l.list {
+		total, failures := load.Stop()
+		t.Logf("%s: %d calls, %d failed %q", l.names[i], total, len(failures), failures)
+		if len(failures) > 2*bounds[l.names[i]] {
+			t.Errorf("%s: %d of %d calls failed, more than were under way at two kills", l.names[i], len(failures), total)
+		}
+	}
+
+	// The caller's own sidecar: its calls fail until it is back, then all is as before.
+	load := web.StartLoad(address, 2)
+	web.More(load, 10)
+	if err := web.Envoy.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	if err := web.Envoy.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	web.WaitReady()
+	ready := time.Since(killed)
+	web.More(load, 10)
+	failed := len(load.Failures())
+	web.More(load, 100)
+	total, failures := load.Stop()
+	t.Logf("the caller's own: ready again after %s, %d of %d calls failed", ready, len(failures), total)
+	if len(failures) != failed {
+		t.Errorf("failures after it was ready: %s", failures[len(failures)-1])
+	}
+}
+
+// A sidecar that hangs is cut off and named; the others get their changes as ever,
+// and a roll-out waits for it no longer than that. When it wakes up it comes back
+// and has what it missed.
+func TestSidecarHangs(t *testing.T) {
+	t.Parallel()
+	m, pods, web, address := outageMesh(t)
+	web2 := m.Pod(podSpec("shop", "web2"))
+	for _, p := range []*meshtest.Pod{web, web2} {
+		p.Get(address)
+	}
+	load := web2.StartLoad(address, 2)
+	if err := web.Envoy.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { web.Envoy.Signal(syscall.SIGCONT) }) //nolint:errcheck // it may have been killed
+	start := time.Now()
+	m.Apply("rules", route("catalog", "catalog", "- filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-rule, value: new}]}}]\n  backendRefs: [{name: catalog, port: 80}]"))
+	rule := func(p *meshtest.Pod) error {
+		r, err := p.Do(address, plainGet)
+		if err == nil && r.Header.Get("x-rule") != "new" {
+			err = errors.New("the old rule")
+		}
+		return err
+	}
+	m.Eventually("the other caller has the rule", func() error { return rule(web2) })
+	others := time.Since(start)
+	m.Eventually("it is named", func() error {
+		for _, p := range m.Controller().Server().Proxies() {
+			if p.Pod == web.Key() && !p.Synced {
+				return nil
+			}
+		}
+		return errors.New("in sync, or gone")
+	})
+	m.Eventually("it is cut off", func() error {
+		if n := m.Controller().Server().Stats().StalledCut; n != 1 {
+			return fmt.Errorf("%d cut", n)
+		}
+		return nil
+	})
+	t.Logf("the other caller had the rule after %s, the hanging one was cut off after %s", others, time.Since(start))
+	if d := time.Since(start); d < 5*time.Second || d > 30*time.Second {
+		t.Errorf("cut off after %s", d)
+	}
+	if log := m.Log(); !strings.Contains(log, "cut off") || !strings.Contains(log, "client="+web.Key()) {
+		t.Error("the log does not name it")
+	}
+	m.Connected(web2, pods[0].Pod, pods[1].Pod)
+	if err := web.Envoy.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	woke := time.Now()
+	m.Connected(web, web2, pods[0].Pod, pods[1].Pod)
+	if err := rule(web); err != nil {
+		t.Error(err)
+	}
+	t.Logf("back in sync %s after it woke up", time.Since(woke))
+	web2.MustNotFail(load)
+}
+
+// A new replica of a workload gets at once what the others use: its first calls do
+// not wait, not even without the control plane.
+func TestLearnedScope(t *testing.T) {
+	t.Parallel()
+	m, _, _, _ := outageMesh(t)
+	replica := func(name string) lab.PodSpec {
+		return lab.PodSpec{Namespace: "shop", Name: name, ServiceAccount: "front", Labels: map[string]string{"app": "front"}, Meshed: true}
+	}
+	m.Apply("front", `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: front, namespace: shop}
+spec:
+  selector: {matchLabels: {app: front}}
+  template:
+    metadata: {labels: {app: front}}
+    spec: {serviceAccountName: front, containers: [{name: front, image: front}]}
+`)
+	m.Apply("rules", route("rules", "new-1", "- filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-rule, value: on-rule}]}}]\n  backendRefs: [{name: catalog, port: 80}]"))
+	first := m.Pod(replica("front-1"))
+	used := []string{m.Service("shop", "catalog").String(), m.Service("shop", "new-1").String()}
+	for _, url := range used {
+		first.Ask(t, url, plainGet)
+		if _, err := talkOn(first, url); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := m.Pod(replica("front-2"))
+	m.InSync()
+	m.Stop() // what it does not have now, it cannot get
+	for _, url := range used {
+		start := time.Now()
+		r := second.Ask(t, url, plainGet)
+		if d := time.Since(start); d > 2*time.Second {
+			t.Errorf("the first call to %s took %s", url, d)
+		}
+		if url == used[1] && r.Header.Get("x-rule") != "on-rule" {
+			t.Errorf("%s: no rule: %v", url, r.Header)
+		}
+		if _, err := talkOn(second, url); err != nil {
+			t.Errorf("the first TCP connection to %s: %v", url, err)
+		}
+	}
+}
