@@ -14,8 +14,6 @@ tool() { go tool -modfile=hack/tools/go.mod "$@"; }
 
 # Packages whose tests need root and network namespaces.
 rooted='/(internal/lab|injector/redirect|cmd/fairlead-redirect|test/mesh)(/|$)|/fairlead/(xds|injector)$'
-# Packages that are run by hand or by make bench, not here.
-elsewhere='/(test/bench)(/|$)'
 
 lint() {
   local bad
@@ -28,7 +26,7 @@ lint() {
 
 unit() {
   tool gotestsum --format pkgname --jsonfile build/unit.json -- -race -timeout 15m \
-    $(go list ./... | grep -vE "$rooted" | grep -vE "$elsewhere")
+    $(go list ./... | grep -vE "$rooted")
 }
 
 envoy() {

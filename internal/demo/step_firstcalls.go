@@ -37,7 +37,7 @@ func showFirstCalls(ctx context.Context, w *world) ([]report.Row, error) {
 	}
 	var rows []report.Row
 	const columns = "%-9s  %-9s  %-9s  %s"
-	w.Fact("", fmt.Sprintf(columns, "first", "second", "usual", "a second replica's first"))
+	w.Fact("", fmt.Sprintf(columns, "first", "second", "usual", "in a 2nd replica"))
 	for k, first := range replicas[0] {
 		second := replicas[1][k]
 		row := noFailures(first.what, slices.Concat(first.answers, second.answers))

@@ -152,14 +152,15 @@ func (w *world) outsider(ctx context.Context) (report.Row, error) {
 	url := "http://" + net.JoinHostPort(catalog.Address().String(), strconv.Itoa(int(catalog.port()))) + "/items"
 	answers := calls(ctx, p.HTTPClient(), url, 5, 1)
 	row := noFailures("outsider -> catalog", answers)
+	nameless := 0
 	for _, a := range answers {
-		if a.caller != "" && row.Problem == "" {
+		if a.caller == "" {
+			nameless++
+		} else if row.Problem == "" {
 			row.Problem = fmt.Sprintf("a caller without a sidecar is taken for %q", a.caller)
 		}
 	}
-	if row.Problem == "" {
-		w.showHop("outsider -> catalog", "nobody", "HTTP, plaintext")
-	}
+	w.showHop("outsider -> catalog", "nobody", fmt.Sprintf("HTTP, plaintext, %d of %d", nameless, len(answers)))
 	return row, nil
 }
 

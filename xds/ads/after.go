@@ -24,8 +24,11 @@ func (s *stream) blocked(h *held, w *version, now time.Time) bool {
 	}
 	x.passed = w
 	s.srv.stats.afterTimeouts.Add(1)
-	s.srv.log.Warn("a resource was sent though the client has not acknowledged what should come before it",
-		"client", s.label(), "resource", h.e.key.String())
+	if now.Sub(s.afterWarned) > time.Minute { // one of many, as a rule
+		s.afterWarned = now
+		s.srv.log.Warn("a resource was sent though the client has not acknowledged what should come before it",
+			"client", s.label(), "resource", h.e.key.String())
+	}
 	return false
 }
 

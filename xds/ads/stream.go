@@ -63,6 +63,7 @@ type stream struct {
 	reportedUntil time.Time // zero: nothing is held by report alone
 	clusterAck    time.Time // when the client last acknowledged a cluster that is new to it
 	removalSince  time.Time // since when a removal waits; zero: none does
+	afterWarned   time.Time // when it was last logged that a wait was given up
 	retouch       []*entry  // whose other holders are to be told, after mu
 }
 
