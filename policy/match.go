@@ -36,7 +36,7 @@ func compileMatches(r *mesh.Route, spec *ruleSpec) ([]compiledMatch, problems) {
 }
 
 // headerName is the token of RFC 9110, section 5.6.2, as the API writes it.
-var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+\\-.^_\\x60|~]+$")
+var headerName = regexp.MustCompile(`^[A-Za-z0-9!#$%&'*+\-.^_\x60|~]+$`)
 
 // namedSpec is a header or query match of either type of route.
 type namedSpec struct {

@@ -54,7 +54,9 @@ func hostnamesOf(r *mesh.Route) []gatewayv1.Hostname {
 func httpRule(r *gatewayv1.HTTPRouteRule) ruleSpec {
 	spec := ruleSpec{
 		name: ruleName(r.Name), httpMatches: r.Matches, filters: r.Filters,
-		timeouts: r.Timeouts, retry: r.Retry, sessionPersistence: r.SessionPersistence != nil,
+		timeouts: r.Timeouts, retry: r.Retry,
+		//lint:ignore SA1019 whoever still sets it is to be told that it has no effect
+		sessionPersistence: r.SessionPersistence != nil,
 	}
 	for i := range r.BackendRefs {
 		b := &r.BackendRefs[i]
@@ -66,6 +68,7 @@ func httpRule(r *gatewayv1.HTTPRouteRule) ruleSpec {
 func grpcRule(r *gatewayv1.GRPCRouteRule) ruleSpec {
 	spec := ruleSpec{
 		name: ruleName(r.Name), grpcMatches: r.Matches, filters: grpcFilters(r.Filters),
+		//lint:ignore SA1019 whoever still sets it is to be told that it has no effect
 		sessionPersistence: r.SessionPersistence != nil,
 	}
 	for i := range r.BackendRefs {

@@ -21,7 +21,6 @@ func demoCommand() *cobra.Command {
 	var (
 		o        demo.Options
 		keep     bool
-		timeout  time.Duration
 		examples string
 		out      = newOutput("table", "json")
 	)
@@ -46,7 +45,7 @@ func demoCommand() *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(contextOf(cmd), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			return runDemo(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr(), o, out, keep, timeout)
+			return runDemo(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr(), o, out, keep)
 		},
 	}
 	f := cmd.Flags()
@@ -54,7 +53,7 @@ func demoCommand() *cobra.Command {
 	f.StringVar(&o.Dir, "dir", "", "work folder, empty or not there yet; unless set, one is made, and removed if all went well")
 	f.StringVar(&examples, "examples", "", "folder with the shop's manifests, in place of the built-in ones")
 	f.StringVar(&o.Programs, "programs", "", "folder of fairlead-controller and shop; unless set, that of this program")
-	f.DurationVar(&timeout, "timeout", 3*time.Minute, "give up after this time, the time with --keep not counted")
+	f.DurationVar(&o.Timeout, "timeout", 3*time.Minute, "give up measuring after this time")
 	f.VarP(out, "output", "o", "format of the summary; with json, progress goes to standard error")
 	return cmd
 }
@@ -68,7 +67,7 @@ func contextOf(cmd *cobra.Command) context.Context {
 	return context.Background()
 }
 
-func runDemo(ctx context.Context, stdout, stderr io.Writer, o demo.Options, out *outputFlag, keep bool, timeout time.Duration) error {
+func runDemo(ctx context.Context, stdout, stderr io.Writer, o demo.Options, out *outputFlag, keep bool) error {
 	show := stdout
 	if out.value == "json" {
 		show = stderr
@@ -76,15 +75,7 @@ func runDemo(ctx context.Context, stdout, stderr io.Writer, o demo.Options, out 
 	reporter, style, width := newReporter(show)
 	o.Reporter = reporter
 	defer reporter.Close()
-	// The limit is on measuring; who keeps the mesh may take all the time.
-	measuring, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	limit := time.AfterFunc(timeout, func() {
-		cancel(fmt.Errorf("the demo took longer than --timeout %s", timeout))
-	})
-	defer limit.Stop()
 	o.Done = func(_ context.Context, s report.Summary, t demo.Tour) error {
-		limit.Stop()
 		if done, err := out.structured(stdout, s); err != nil {
 			return err
 		} else if !done {
@@ -99,15 +90,13 @@ func runDemo(ctx context.Context, stdout, stderr io.Writer, o demo.Options, out 
 		}
 		return nil
 	}
-	summary, err := demo.Run(measuring, o)
+	summary, err := demo.Run(ctx, o)
 	var need *demo.NeedError
 	switch {
 	case errors.As(err, &need):
 		return &ExitError{Code: 2, Err: err}
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return errors.New("interrupted; everything was cleaned up")
-	case errors.Is(err, context.Canceled):
-		return context.Cause(measuring)
 	case err != nil:
 		return err
 	case !summary.OK:

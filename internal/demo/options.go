@@ -18,6 +18,8 @@ type Options struct {
 	// Programs is the folder of fairlead-controller and shop; that of this program
 	// unless set.
 	Programs string
+	// Timeout bounds the measuring; 3 minutes unless set.
+	Timeout time.Duration
 	// Reporter is shown how it goes on.
 	Reporter report.Reporter
 	// Done, unless nil, is called when all was measured and the mesh is still up; the

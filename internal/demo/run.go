@@ -38,22 +38,25 @@ func steps() []step {
 // no error.
 func Run(ctx context.Context, o Options) (summary report.Summary, err error) {
 	began := time.Now()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends a load that an error left running
-	w, err := newWorld(ctx, o)
+	if o.Timeout == 0 {
+		o.Timeout = 3 * time.Minute
+	}
+	measuring, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel() // ends a load that an error left running, too
+	w, err := newWorld(measuring, o)
 	if err != nil {
 		return summary, err
 	}
 	defer func() { err = errors.Join(err, w.close(err == nil && summary.OK || ctx.Err() != nil)) }()
 
 	o.Reporter.Step("0  A shop with a sidecar in every pod, each pod a network namespace")
-	if err := w.start(ctx); err != nil {
+	if err := w.start(measuring); err != nil {
 		return summary, w.failed(ctx, err)
 	}
 	o.Reporter.End("")
 	for i, s := range steps() {
 		o.Reporter.Step(fmt.Sprintf("%d  %s", i+1, s.title))
-		rows, err := s.run(ctx, w)
+		rows, err := s.run(measuring, w)
 		for j := range rows {
 			rows[j].Step = s.name
 		}
@@ -66,6 +69,7 @@ func Run(ctx context.Context, o Options) (summary report.Summary, err error) {
 	summary.OK = firstProblem(summary.Rows) == ""
 	summary.Seconds = time.Since(began).Seconds()
 	o.Reporter.Close()
+	cancel()
 	if o.Done != nil {
 		err = o.Done(ctx, summary, w.tour())
 	}

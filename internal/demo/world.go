@@ -131,6 +131,9 @@ func (w *world) failed(ctx context.Context, err error) error {
 		w.Reporter.End("interrupted")
 		return ctx.Err()
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w (the demo may take %s in all)", err, w.Timeout)
+	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	w.Reporter.End(line)
 	return fmt.Errorf("%w (logs and manifests are in %s)", err, w.dir)

@@ -92,7 +92,7 @@ func (l *Lab) reserve(key string, s *PodSpec) (int, error) {
 	addresses := slices.Clone(s.Addresses)
 	for _, a := range addresses {
 		if l.addresses.taken[a] || !rangeOf(a).Contains(a) {
-			return 0, fmt.Errorf("Addresses: %s is taken, or not within %v", a, PodRanges())
+			return 0, fmt.Errorf("address %s is taken, or not within %v", a, PodRanges())
 		}
 	}
 	if len(addresses) == 0 {

@@ -31,8 +31,6 @@ func ServerOptions(creds credentials.TransportCredentials) []grpc.ServerOption {
 			Timeout: 20 * time.Second,
 		}),
 		grpc.ConnectionTimeout(20 * time.Second),
-		// A write buffer is borrowed while there is something to write.
-		grpc.SharedWriteBuffer(true),
 		grpc.WriteBufferSize(32 << 10),
 		grpc.ReadBufferSize(readBufferBytes),
 		grpc.StaticStreamWindowSize(64 << 10),
