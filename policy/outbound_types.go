@@ -189,7 +189,9 @@ type Timeouts struct {
 }
 
 // Retry says what is tried again (GEP-1731, as of Gateway API v1.7). What may
-// have been processed is never retried, unless its status is among Codes.
+// have been processed is never retried, unless its status is among Codes; a try
+// without an answer has the status that its caller would get: 504 if it ran out of
+// time, else 503.
 type Retry struct {
 	// Attempts beyond the first.
 	Attempts uint32

@@ -18,10 +18,14 @@ import (
 type batch struct {
 	conn  *nftables.Conn
 	table *nftables.Table
+	sets  uint32 // so many so far
 }
 
+// anonymousSet numbers the set itself: a number is one of its transaction, but the
+// library would take it from a counter of the process, which it does not guard.
 func (b *batch) anonymousSet(key nftables.SetDatatype, elements []nftables.SetElement) (*nftables.Set, error) {
-	set := &nftables.Set{Table: b.table, Anonymous: true, Constant: true, KeyType: key}
+	b.sets++
+	set := &nftables.Set{Table: b.table, ID: b.sets, Name: "__set%d", Anonymous: true, Constant: true, KeyType: key}
 	return set, b.conn.AddSet(set, elements)
 }
 

@@ -43,7 +43,7 @@ func demoCommand() *cobra.Command {
 				}
 				o.Examples = os.DirFS(examples)
 			}
-			ctx, stop := signal.NotifyContext(contextOf(cmd), syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
 			return runDemo(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr(), o, out, keep)
 		},
@@ -56,15 +56,6 @@ func demoCommand() *cobra.Command {
 	f.DurationVar(&o.Timeout, "timeout", 3*time.Minute, "give up measuring after this time")
 	f.VarP(out, "output", "o", "format of the summary; with json, progress goes to standard error")
 	return cmd
-}
-
-// contextOf is the command's context; cobra gives none to a root that was executed
-// without one.
-func contextOf(cmd *cobra.Command) context.Context {
-	if ctx := cmd.Context(); ctx != nil {
-		return ctx
-	}
-	return context.Background()
 }
 
 func runDemo(ctx context.Context, stdout, stderr io.Writer, o demo.Options, out *outputFlag, keep bool) error {
@@ -82,6 +73,9 @@ func runDemo(ctx context.Context, stdout, stderr io.Writer, o demo.Options, out 
 			if err := s.WriteTable(stdout, style, width()); err != nil {
 				return err
 			}
+		}
+		if !s.OK {
+			fmt.Fprintln(stderr, "logs and manifests are in", t.Dir)
 		}
 		if keep {
 			printTour(show, style, t)

@@ -5,6 +5,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
 	"time"
 
@@ -40,7 +41,7 @@ func showSplit(ctx context.Context, w *world) ([]report.Row, error) {
 	first := noFailures("90/10", before)
 	v2 := share(before, "v2")
 	first.Note = fmt.Sprintf("v1 %s, v2 %s", percent(1-v2), percent(v2))
-	if first.Problem == "" && (v2 < 0.05 || v2 > 0.16) {
+	if off := math.Abs(v2 - 0.1); first.Problem == "" && off > chance(0.1, len(before)) {
 		first.Problem = "v2 got " + percent(v2) + ", the rule says 10 %"
 	}
 	after := noFailures("0/100, from the edit on", startedWithin(answers, edited, time.Now()))
@@ -61,6 +62,12 @@ func showSplit(ctx context.Context, w *world) ([]report.Row, error) {
 	w.Fact("0/100", fmt.Sprintf("v1 %s, v2 %s of %d answers, %d failures",
 		percent(share(settled, "v1")), percent(share(settled, "v2")), len(settled), after.Failures))
 	return []report.Row{first, after}, nil
+}
+
+// chance is how far a share of n answers may be from what the rule says: four
+// standard deviations, which chance exceeds once in 16,000 times.
+func chance(share float64, n int) float64 {
+	return 4 * math.Sqrt(share*(1-share)/float64(max(n, 1)))
 }
 
 // showShares shows what the last half second's answers were, at most back to from.

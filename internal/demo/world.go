@@ -104,6 +104,15 @@ func (w *world) makeDir() (err error) {
 	if len(entries) > 0 {
 		return fmt.Errorf("the work folder %s is not empty; name another, or empty it", w.dir)
 	}
+	for dir := w.dir; dir != "/"; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return err
+		}
+		if info.Mode()&0o001 == 0 {
+			return fmt.Errorf("the sidecars' user cannot pass through %s to the work folder; name another, under /tmp say", dir)
+		}
+	}
 	return os.Mkdir(w.manifests(), 0o755)
 }
 

@@ -233,6 +233,19 @@ func (l *loads) mustNotFail(pods ...string) {
 	}
 }
 
+// inFlight is how many calls of each kind startLoads has under way at a time.
+var inFlight = map[string]int{"HTTP/1": 2, "HTTP/1 slow": 2, "HTTP/2": 2, "gRPC streams": 2, "TCP": 1}
+
+// report ends them and logs the counts.
+func (l *loads) report() {
+	l.t.Helper()
+	for i, load := range l.list {
+		total, failures := load.Stop()
+		_, _, answers := load.Counts()
+		l.t.Logf("%s: %d calls, %d failed %.300q, %v", l.names[i], total, len(failures), failures, answers)
+	}
+}
+
 // growCatalog makes a catalog pod as a Deployment does.
 func growCatalog(t *testing.T, m *meshtest.Mesh, name string) *catalogPod {
 	t.Helper()
@@ -293,7 +306,6 @@ func TestEndpointsComeAndGoUnderLoad(t *testing.T) {
 		l := startLoads(t, web, address)
 		l.more(12)
 		victim := pods[0]
-		inFlight := map[string]int{"HTTP/1": 2, "HTTP/1 slow": 2, "HTTP/2": 2, "gRPC streams": 2, "TCP": 1}
 		victim.grpc.Stop()
 		if err := victim.Envoy.Kill(); err != nil {
 			t.Fatal(err)
@@ -301,20 +313,20 @@ func TestEndpointsComeAndGoUnderLoad(t *testing.T) {
 		victim.http.Close()
 		l.more(20)
 		before := failuresOf(l)
+		for i, n := range before {
+			if bound := inFlight[l.names[i]]; n > bound {
+				t.Errorf("%s: %d failed, more than were under way: %q", l.names[i], n, l.list[i].Failures())
+			}
+		}
 		l.more(20) // nobody has told the control plane
+		victim.Forget()
+		m.Known(victim.Pod, func(p *mesh.Pod) bool { return p == nil })
+		m.Acked(catalogPorts...)
+		l.more(5)
 		if after := failuresOf(l); !slices.Equal(before, after) {
 			t.Errorf("failures go on: %v, then %v", before, after)
 		}
-		victim.Forget()
-		m.Acked(catalogPorts...)
-		l.more(5)
-		for i, load := range l.list {
-			total, failures := load.Stop()
-			t.Logf("%s: %d calls, %d failed %q", l.names[i], total, len(failures), failures)
-			if len(failures) > inFlight[l.names[i]] {
-				t.Errorf("%s: %d of %d calls failed, more than were under way; the first: %s", l.names[i], len(failures), total, failures[0])
-			}
-		}
+		l.report()
 		if err := victim.Delete(); err != nil {
 			t.Error(err)
 		}

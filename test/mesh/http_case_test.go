@@ -25,8 +25,8 @@ type shop struct {
 	apps map[string]*meshtest.App
 }
 
-// ports are the apps' own.
-var ports = map[string]int{"own": 8080, "v1": 8081, "v2": 8082, "v3": 8083}
+// appPorts are the apps' own.
+var appPorts = map[string]int{"own": 8080, "v1": 8081, "v2": 8082, "v3": 8083}
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
@@ -40,13 +40,13 @@ func newShopOf(t *testing.T, serve func(s *shop, app string, port int)) *shop {
 	t.Helper()
 	s := &shop{Mesh: meshtest.New(t), t: t, apps: map[string]*meshtest.App{}}
 	var services []string
-	for _, app := range slices.Sorted(maps.Keys(ports)) {
+	for _, app := range slices.Sorted(maps.Keys(appPorts)) {
 		services = append(services, service(app, app))
 	}
 	s.Apply("apps", join(services...))
 	s.pod = s.Pod(lab.PodSpec{Namespace: "shop", Name: "apps", ServiceAccount: "apps", Meshed: true})
 	s.web = s.Pod(lab.PodSpec{Namespace: "shop", Name: "web", ServiceAccount: "web", Meshed: true})
-	for app, port := range ports {
+	for app, port := range appPorts {
 		serve(s, app, port)
 	}
 	return s
@@ -71,7 +71,7 @@ metadata: {name: %s, namespace: shop}
 spec:
   selector: {app: apps}
   ports: [{name: http, port: 80, targetPort: %d}]
-`, name, ports[app])
+`, name, appPorts[app])
 }
 
 // route is an HTTPRoute of namespace shop with these rules on a Service.

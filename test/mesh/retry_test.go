@@ -113,7 +113,7 @@ func TestRetriesAsAsked(t *testing.T) {
 		ruled("default", "{codes: [503]}"),
 		ruled("never", "{attempts: 0, codes: [503]}"),
 		ruled("backoff", "{attempts: 1, codes: [503], backoff: 600ms}"),
-		// Both endpoints of "gone" refuse, and retries are off.
+		// One of the two endpoints refuses, and retries are off.
 		selecting("gone", "ab: pods", 8081), route("gone", "gone", `
 - backendRefs: [{name: gone, port: 80}]
   retry: {attempts: 0}

@@ -1,6 +1,8 @@
 package envoy
 
 import (
+	"time"
+
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -44,6 +46,7 @@ func outboundHTTP() *listenerv3.Filter {
 		httpFilter(filterCORS, &corsv3.Cors{}),
 		router(),
 	}
+	m.LocalReplyConfig = undiscoveredReply()
 	// The path goes on as the app wrote it. The server's sidecar normalizes it.
 	return connectionManagerFilter(m)
 }
@@ -85,7 +88,12 @@ func connectionManager(name string) *hcmv3.HttpConnectionManager {
 		Proxy_100Continue: true,
 		// A quiet stream is not a dead one (watches, chats, long polls): no limit of our
 		// own. Keep-alives find dead peers.
-		StreamIdleTimeout:          lasting(0),
+		StreamIdleTimeout: lasting(0),
+		// A response that breaks off is a closed connection to an HTTP/1 caller, and he
+		// is to know soon (Envoy's second would be spent in both sidecars). The wait is
+		// there for a caller who still sends: closed at once, the kernel would reset
+		// the connection, and he might miss the answer.
+		DelayedCloseTimeout:        lasting(250 * time.Millisecond),
 		ServerHeaderTransformation: hcmv3.HttpConnectionManager_PASS_THROUGH,
 		UseRemoteAddress:           no(),
 		SkipXffAppend:              true,
@@ -123,6 +131,18 @@ func unreachedReply() *hcmv3.LocalReplyConfig {
 			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"UF"}},
 		}},
 		HeadersToAdd: []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: headerUnreached, Value: "1"}}},
+	}}}
+}
+
+// undiscoveredReply says what is wrong when the cluster of a first call did not come
+// in time (NC). Envoy's own 503 has no body then.
+func undiscoveredReply() *hcmv3.LocalReplyConfig {
+	return &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{{
+		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"NC"}},
+		}},
+		BodyFormatOverride: formatted("fairlead: the sidecar does not know " + downstreamAddress +
+			" yet, and the control plane has not answered in time; try again\n"),
 	}}}
 }
 

@@ -94,8 +94,10 @@ func HasIPv6(ranges []netip.Prefix) bool {
 func outboundTCP() []*listenerv3.Filter {
 	tcp := tcpTo(chainTCP, BlackholeName) // overridden by the filter state
 	tcp.OnDemand = &tcpproxyv3.TcpProxy_OnDemand{OdcdsConfig: overADS(), Timeout: lasting(onDemandTimeout)}
-	// Nothing has been sent, so another endpoint may be tried.
-	tcp.MaxConnectAttempts = number(3)
+	// Nothing has been sent, so another endpoint may be tried. There is no memory of
+	// those that were: of two endpoints the dead one is drawn at least every other
+	// time until it is ejected.
+	tcp.MaxConnectAttempts = number(10)
 	// Only hashing clusters look at it.
 	tcp.HashPolicy = []*typev3.HashPolicy{{
 		PolicySpecifier: &typev3.HashPolicy_SourceIp_{SourceIp: &typev3.HashPolicy_SourceIp{}},
