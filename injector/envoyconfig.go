@@ -1,6 +1,7 @@
 package injector
 
 import (
+	"math"
 	"path"
 	"time"
 
@@ -121,6 +122,10 @@ func runtimeMessage() *bootstrapv3.LayeredRuntime {
 			// A request that was held for its cluster is routed again when the cluster is
 			// there, so that the virtual host which came just before it counts.
 			"envoy.reloadable_features.on_demand_cluster_no_recreate_stream": structpb.NewBoolValue(false),
+			// Envoy refuses regular expressions of more than 100 instructions, which
+			// [a-z0-9-]{1,63} has already. How big one may be is checked where routes are
+			// read, and said there.
+			"re2.max_program_size.error_level": structpb.NewNumberValue(math.MaxUint32),
 		}}},
 	}}}
 }

@@ -146,23 +146,26 @@ func (c *change) setPod(name Name, v *Pod) {
 }
 
 // claimPod adds or removes the claims of v on its addresses. A pod on the host's
-// network has none: the address is the node's.
+// network has none, for the address is the node's; but it can be an endpoint there.
 func (c *change) claimPod(v *Pod, add bool) {
-	if v == nil || v.HostNetwork {
+	if v == nil {
 		return
 	}
 	for _, at := range v.Addresses {
 		at = plain(at)
+		if c.moved == nil {
+			c.moved = map[netip.Addr]struct{}{}
+		}
+		c.moved[at] = struct{}{}
+		if v.HostNetwork {
+			continue
+		}
 		a := c.address(at)
 		c.noteClaims(at, a)
 		a.pods = slices.DeleteFunc(a.pods, func(o *Pod) bool { return o.Name == v.Name })
 		if add {
 			a.pods = insert(a.pods, v, comparePodClaims)
 		}
-		if c.moved == nil {
-			c.moved = map[netip.Addr]struct{}{}
-		}
-		c.moved[at] = struct{}{}
 	}
 }
 

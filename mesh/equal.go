@@ -50,7 +50,10 @@ func (e *Endpoint) Equal(o *Endpoint) bool {
 		e.Terminating == o.Terminating &&
 		e.Node == o.Node &&
 		e.Zone == o.Zone &&
+		e.TargetPod == o.TargetPod &&
+		e.TargetUID == o.TargetUID &&
 		e.Pod == o.Pod &&
+		e.Unknown == o.Unknown &&
 		e.Meshed == o.Meshed &&
 		e.Account == o.Account &&
 		slices.Equal(e.Ports, o.Ports)

@@ -112,16 +112,39 @@ func compareEndpoint(e Endpoint, at netip.Addr) int { return e.Address.Compare(a
 
 // joinPod writes into e what is known of the pod that has its address.
 func (c *change) joinPod(e *Endpoint) {
+	var pod *Pod
+	if a := c.addresses[e.Address]; a != nil && len(a.pods) > 0 {
+		pod = a.pods[0]
+	}
 	e.Pod, e.Meshed, e.Account = Name{}, false, Name{}
-	a := c.addresses[e.Address]
-	if a == nil || len(a.pods) == 0 {
+	e.Unknown = !c.isTarget(e, pod)
+	if e.Unknown || pod == nil {
 		return
 	}
-	pod := a.pods[0]
 	e.Pod = pod.Name
 	if pod.Meshed {
 		e.Meshed, e.Account = true, pod.AccountName()
 	}
+}
+
+// isTarget reports that the pod that has e's address, which may be nil, is the one
+// that the slice names, if it names one.
+func (c *change) isTarget(e *Endpoint, pod *Pod) bool {
+	if e.TargetPod.IsZero() {
+		return true
+	}
+	if pod == nil { // on the host's network, then: no pod owns a node's address
+		pod = c.pods[e.TargetPod]
+		if pod == nil || !pod.HostNetwork || !pod.hasAddress(e.Address) {
+			return false
+		}
+	}
+	sameUID := e.TargetUID == "" || pod.UID == "" || e.TargetUID == pod.UID
+	return pod.Name == e.TargetPod && sameUID
+}
+
+func (p *Pod) hasAddress(at netip.Addr) bool {
+	return slices.ContainsFunc(p.Addresses, func(a netip.Addr) bool { return plain(a) == at })
 }
 
 // listUsers keeps the index from address to backing. Both lists are sorted.
@@ -261,6 +284,10 @@ func union(a, b Endpoint) Endpoint {
 	a.Ports = make([]EndpointPort, 0, len(ports))
 	for _, name := range slices.Sorted(maps.Keys(ports)) {
 		a.Ports = append(a.Ports, EndpointPort{Name: name, Number: ports[name]})
+	}
+	// Of two pods, one had the address before: the one that is ready has it now.
+	if a.TargetPod.IsZero() || !b.TargetPod.IsZero() && b.Ready && !a.Ready {
+		a.TargetPod, a.TargetUID = b.TargetPod, b.TargetUID
 	}
 	a.Ready = a.Ready || b.Ready
 	a.Serving = a.Serving || b.Serving

@@ -4,7 +4,10 @@ import "slices"
 
 // defaultServerFirstPorts are the well-known ports of protocols in which the
 // server greets its client before that has said anything. Nobody looks for HTTP on
-// them. A port is listed only if hardly anything else lives there: 4000 (TiDB) is
+// them. So two other kinds of protocol have their place here: those whose first
+// bytes may be the start of an HTTP request for all one can tell, so that they
+// would wait as well; and those whose clients send and go, because a connection
+// that has ended before its first bytes were looked at is dropped. A port is listed only if hardly anything else lives there: 4000 (TiDB) is
 // not, since many an HTTP app has it.
 var defaultServerFirstPorts = [...]uint16{
 	21,   // FTP, the control connection
@@ -17,10 +20,15 @@ var defaultServerFirstPorts = [...]uint16{
 	119,  // NNTP
 	143,  // IMAP
 	220,  // IMAP3
+	389,  // LDAP: an anonymous bind is like the start of a request
+	514,  // syslog over TCP: send and go
 	587,  // SMTP submission
+	601,  // syslog over TCP (RFC 3195)
 	873,  // rsync
+	2003, // Graphite: send and go
 	2525, // SMTP, the usual alternative
 	2628, // DICT
+	3268, // LDAP, the global catalog of Active Directory
 	3306, // MySQL, MariaDB
 	3307, // MySQL, the usual second one
 	3690, // svnserve

@@ -127,10 +127,20 @@ type Endpoint struct {
 	Terminating bool
 	Node        string
 	Zone        string
+	// TargetPod is the pod that the slice says it is (targetRef); zero if it names
+	// none: an address outside, or of a Service without selector. TargetUID is that
+	// pod's UID, "" if the slice does not say.
+	TargetPod Name
+	TargetUID string
 	// Pod is the pod that has the address now: by the address, not by what the
 	// slice says of it, so that a Service without selector finds it as well. Zero if
-	// the address is no pod's.
+	// the address is no pod's, or if it is Unknown whose.
 	Pod Name
+	// Unknown reports that the TargetPod is not known to have the address: slices
+	// and pods come by separate ways, so it may not have been seen yet, or be gone
+	// and its address another's. Who would answer, and whether he has a sidecar, is
+	// not known: nobody may be sent there.
+	Unknown bool
 	// Meshed reports that the pod has a sidecar; Account is then the service
 	// account that it proves, in the pod's namespace.
 	Meshed  bool

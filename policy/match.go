@@ -106,10 +106,30 @@ func headerValue(s string) bool {
 // checkRegex checks a regular expression. Go's syntax is RE2's but for \C, which
 // Go refuses.
 func checkRegex(field, pattern string) problems {
-	if _, err := syntax.Parse(pattern, syntax.Perl); err != nil {
+	parsed, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
 		return refuse(codeRegex, field, "write it in the syntax of RE2", "%q is not a regular expression (%v)", pattern, err)
 	}
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil || regexSize(program) > maxRegexSize {
+		return refuse(codeRegex, field, "repeat less, or match a narrower class of characters",
+			"%q is too big once its repetitions are written out", pattern)
+	}
 	return nil
+}
+
+// maxRegexSize bounds a regular expression so far below RE2's own bound (8 MiB of
+// memory) that the two ways of counting do not matter.
+const maxRegexSize = 20_000
+
+// regexSize counts the instructions of a program, and for each class of
+// characters its ranges, which RE2 compiles byte by byte.
+func regexSize(p *syntax.Prog) int {
+	size := len(p.Inst)
+	for i := range p.Inst {
+		size += 2 * len(p.Inst[i].Rune)
+	}
+	return size
 }
 
 // text returns what a pointer to a kind of string points to.

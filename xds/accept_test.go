@@ -2,6 +2,7 @@ package xds_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,7 +23,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"sigs.k8s.io/yaml"
 
+	"github.com/fairlead/fairlead/injector"
 	"github.com/fairlead/fairlead/internal/lab"
 	"github.com/fairlead/fairlead/xds/envoy"
 )
@@ -30,7 +33,7 @@ import (
 // Every resource of every golden file is accepted by the real Envoy: all of them
 // together stand in one static bootstrap, which it validates.
 func TestEnvoyAcceptsGolden(t *testing.T) {
-	all := newAcceptance()
+	all := newAcceptance(t)
 	for i, file := range goldenFiles(t) {
 		archive, view := readGolden(t, file)
 		for j, s := range sections(t, archive) {
@@ -47,7 +50,7 @@ func TestEnvoyAcceptsGolden(t *testing.T) {
 		archive, view := readGolden(t, file)
 		for j, s := range sections(t, archive) {
 			if m := build(t, view, s.key).Message; m != nil {
-				one := newAcceptance()
+				one := newAcceptance(t)
 				one.add(t, fmt.Sprintf("%d-%d", i, j), m)
 				if err := one.validate(t); err != nil {
 					t.Errorf("%s: %s: %v", file, s.key, err)
@@ -60,7 +63,7 @@ func TestEnvoyAcceptsGolden(t *testing.T) {
 
 // Envoy is asked, not just started: it refuses what it cannot take.
 func TestEnvoyRefuses(t *testing.T) {
-	all := newAcceptance()
+	all := newAcceptance(t)
 	h := envoy.NewAnyAddress()
 	h.Routes[0].Match.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: nil}
 	all.add(t, "0", h)
@@ -72,9 +75,11 @@ func TestEnvoyRefuses(t *testing.T) {
 // acceptance collects resources in the places of a bootstrap where they fit.
 type acceptance struct{ bootstrap *bootstrapv3.Bootstrap }
 
-func newAcceptance() acceptance {
+func newAcceptance(t testing.TB) acceptance {
+	t.Helper()
 	return acceptance{&bootstrapv3.Bootstrap{
-		Node: &corev3.Node{Id: "golden", Cluster: "golden"},
+		Node:           &corev3.Node{Id: "golden", Cluster: "golden"},
+		LayeredRuntime: sidecarRuntime(t),
 		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{AdsConfig: &corev3.ApiConfigSource{
 			ApiType:             corev3.ApiConfigSource_DELTA_GRPC,
 			TransportApiVersion: corev3.ApiVersion_V3,
@@ -91,6 +96,27 @@ func newAcceptance() acceptance {
 			},
 		}}},
 	}}
+}
+
+// sidecarRuntime is the runtime of a real sidecar's bootstrap, on which some
+// resources depend.
+func sidecarRuntime(t testing.TB) *bootstrapv3.LayeredRuntime {
+	t.Helper()
+	text, err := injector.Bootstrap(injector.BootstrapOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sidecar struct {
+		LayeredRuntime json.RawMessage `json:"layered_runtime"`
+	}
+	if err := yaml.Unmarshal(text, &sidecar); err != nil {
+		t.Fatal(err)
+	}
+	runtime := new(bootstrapv3.LayeredRuntime)
+	if err := protojson.Unmarshal(sidecar.LayeredRuntime, runtime); err != nil {
+		t.Fatal(err)
+	}
+	return runtime
 }
 
 // add puts a resource where it belongs; id makes its name unique.

@@ -22,7 +22,7 @@ func (g *Generator) secret(name string, v mesh.View) (ads.Built, error) {
 	}
 	switch {
 	case n.Fixed == envoy.RootsSecret:
-		return ads.Built{Message: envoy.Roots(bundle)}, nil
+		return ads.Built{Message: envoy.Roots(bundle, g.trustDomain)}, nil
 	case !n.Service.IsZero() && v.Service(n.Service) == nil:
 		return ads.Built{}, nil // see endpoints
 	case !n.Service.IsZero():

@@ -68,6 +68,7 @@ func Command() *cobra.Command {
 	f.StringSliceVar(&serviceRanges, "service-range", defaultServer, "addresses of Services, a prefix for each family")
 	f.StringSliceVar(&podRanges, "pod-range", defaultPod, "addresses of pods, a prefix for each family")
 	f.UintSliceVar(&serverFirst, "server-first-port", nil, "a port on which servers speak first, besides the well-known ones")
+	f.BoolVar(&o.ServeIncomplete, "serve-incomplete", false, "serve although some manifests could not be read at the start")
 	f.BoolVar(&o.RefuseOutside, "refuse-outside", false, "refuse calls to addresses outside the ranges, in place of passing them through")
 	f.DurationVar(&o.LeafTTL, "leaf-ttl", 24*time.Hour, "life of a sidecar's certificate; renewed past half of it")
 	f.DurationVar(&o.TokenTTL, "token-ttl", time.Hour, "life of a local workload's token")

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,6 +33,7 @@ type Controller struct {
 	volumes   *volumes
 	reports   *reports
 	proxies   *proxies
+	serving   atomic.Bool
 }
 
 // Run runs the control plane until ctx ends.
@@ -123,6 +125,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	group, gctx := errgroup.WithContext(serving)
 	c.subscribe(gctx, group)
 
+	if debugListener != nil {
+		group.Go(func() error { return c.serveDebug(gctx, debugListener) })
+	}
 	// Nothing is served before the objects are there: a proxy that connected to an
 	// empty mesh would be told that nothing exists.
 	ready := make(chan struct{})
@@ -144,9 +149,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	g := grpc.NewServer(ads.ServerOptions(credentials.NewTLS(c.authority.ServerTLS(c.options.ServerNames)))...)
 	c.server.Register(g)
 	group.Go(func() error { return g.Serve(xdsListener) })
-	if debugListener != nil {
-		group.Go(func() error { return c.serveDebug(gctx, debugListener) })
-	}
+	c.serving.Store(true)
 	c.options.Log.Info("serving", "xds", xdsListener.Addr().String(), "debug", c.options.DebugAddress,
 		"services", len(c.store.Services()), "pods", len(c.store.Pods()))
 
@@ -176,13 +179,20 @@ func (c *Controller) subscribe(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error { return c.followAuthority(ctx) })
 }
 
-// watchManifests fills the store, and closes ready after the first time.
+// watchManifests fills the store, and closes ready when it is first filled from
+// manifests without a problem: of a file that is broken from the start there is no
+// last good state to keep.
 func (c *Controller) watchManifests(ctx context.Context, ready chan<- struct{}) error {
 	first := true
 	mo := manifests.Options{ServiceRanges: c.options.ServiceRanges, PodRanges: c.options.PodRanges}
 	return manifests.Watch(ctx, c.options.Manifests, mo, c.store, func(r manifests.Report) {
 		c.reports.add(r)
-		if first {
+		switch {
+		case !first:
+		case len(r.Problems) > 0 && !c.options.ServeIncomplete:
+			c.options.Log.Error("not serving before the manifests can be read whole: what is missing from them would be taken from the "+
+				"sidecars, which go on with what they have; mend the problems, or start with --serve-incomplete", "problems", len(r.Problems))
+		default:
 			first = false
 			close(ready)
 		}

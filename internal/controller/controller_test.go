@@ -74,7 +74,7 @@ func TestUnixSocket(t *testing.T) {
 func TestControllerRuns(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	dir := t.TempDir()
-	manifest := "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {prots: []}\n"
+	manifest := "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {prots: [{port: 80}]}\n"
 	if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(manifest), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -121,8 +121,29 @@ func TestControllerRuns(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &s); code != http.StatusOK || err != nil {
 		t.Fatalf("status: %d %s, %v", code, body, err)
 	}
-	if len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "prots") || s.Roots != 1 {
+	if len(s.Problems) > 1 || s.Roots != 1 {
 		t.Errorf("status: %s", body)
+	}
+	// A broken manifest at the start: it is said, and nothing is served that would take
+	// from sidecars what they have.
+	until := time.Now().Add(20 * time.Second)
+	for !strings.Contains(body, "prots") {
+		if time.Now().After(until) {
+			t.Fatalf("the broken manifest is not reported: %s", body)
+		}
+		_, body = get("localhost", "/v1/status")
+	}
+	if strings.Contains(body, `"serving":true`) {
+		t.Errorf("serves with a broken manifest: %s", body)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(strings.ReplaceAll(manifest, "prots", "ports")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for !strings.Contains(body, `"serving":true`) {
+		if time.Now().After(until) {
+			t.Fatalf("does not serve after the mending: %s", body)
+		}
+		_, body = get("localhost", "/v1/status")
 	}
 	if code, _ := get("rebound.example.com", "/v1/status"); code != http.StatusForbidden {
 		t.Errorf("another site's name is answered with %d", code)

@@ -20,7 +20,9 @@ import (
 
 // Status is what the debug listener says of the control plane as a whole.
 type Status struct {
-	Version    string    `json:"version"`
+	Version string `json:"version"`
+	// Serving is false until the manifests could be read whole once.
+	Serving    bool      `json:"serving"`
 	Services   int       `json:"services"`
 	Pods       int       `json:"pods"`
 	Proxies    int       `json:"proxies"`
@@ -87,6 +89,7 @@ func localOnly(next http.Handler) http.Handler {
 func (c *Controller) status() Status {
 	s := Status{
 		Version:   version.String(),
+		Serving:   c.serving.Load(),
 		Services:  len(c.store.Services()),
 		Pods:      len(c.store.Pods()),
 		IssuerKey: c.authority.IssuerKeyID(),

@@ -41,6 +41,8 @@ type Options struct {
 	PodRanges     []netip.Prefix
 	// ServerFirstPorts are ports on which servers speak first, besides the well-known.
 	ServerFirstPorts []uint16
+	// ServeIncomplete serves although some manifests could not be read at the start.
+	ServeIncomplete bool
 	// RefuseOutside refuses calls to addresses outside the ranges.
 	RefuseOutside bool
 	// LeafTTL is the life of a sidecar's certificate: 24 h.

@@ -31,6 +31,7 @@ func Slice(s *discoveryv1.EndpointSlice) *mesh.Slice {
 	}
 	for i := range s.Endpoints {
 		if e, ok := endpoint(&s.Endpoints[i]); ok {
+			e.TargetPod, e.TargetUID = target(s.Endpoints[i].TargetRef, s.Namespace)
 			out.Endpoints = append(out.Endpoints, e)
 		}
 	}
@@ -54,6 +55,15 @@ func endpoint(e *discoveryv1.Endpoint) (mesh.Endpoint, bool) {
 		Node:        orElse(e.NodeName, ""),
 		Zone:        orElse(e.Zone, ""),
 	}, true
+}
+
+// target returns the pod that an endpoint names; zero if it is none, or another
+// kind of object. Its namespace is the slice's if it does not say.
+func target(ref *corev1.ObjectReference, namespace string) (pod mesh.Name, uid string) {
+	if ref == nil || ref.Kind != "Pod" || ref.Name == "" {
+		return mesh.Name{}, ""
+	}
+	return mesh.Name{Namespace: cmp.Or(ref.Namespace, namespace), Name: ref.Name}, string(ref.UID)
 }
 
 func orElse[T any](p *T, otherwise T) T {
@@ -89,8 +99,10 @@ func Endpoints(e *corev1.Endpoints) []*mesh.Slice {
 		for j, a := range slices.Concat(subset.Addresses, subset.NotReadyAddresses) {
 			if address, ok := Address(a.IP); ok {
 				ready := j < len(subset.Addresses)
+				pod, uid := target(a.TargetRef, e.Namespace)
 				s.Endpoints = append(s.Endpoints, mesh.Endpoint{
 					Address: address, Ready: ready, Serving: ready, Node: orElse(a.NodeName, ""),
+					TargetPod: pod, TargetUID: uid,
 				})
 			}
 		}

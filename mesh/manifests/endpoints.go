@@ -99,6 +99,8 @@ func derived(s *mesh.Service, p *mesh.Pod, ip netip.Addr) mesh.Endpoint {
 		Terminating: p.Terminating,
 		Node:        p.Node,
 		Zone:        p.Zone,
+		TargetPod:   p.Name,
+		TargetUID:   p.UID,
 	}
 }
 

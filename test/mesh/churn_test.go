@@ -171,8 +171,8 @@ func startLoads(t *testing.T, web *meshtest.Pod, address string) *loads {
 	l := &loads{t: t, from: web}
 	l.add("HTTP/1", web.StartLoad(address, 2))
 	l.add("HTTP/1 slow", web.StartLoad(address+"/slow", 2))
-	l.add("HTTP/2", web.StartLoadWith(address, 2, web.H2Client))
-	const clients = 2
+	l.add("HTTP/2", web.StartLoadWith(address, 1, web.H2Client))
+	const clients = 1
 	var conns []*grpc.ClientConn
 	for range clients {
 		conns = append(conns, dialGRPC(t, web, address+":9000"))
@@ -234,7 +234,7 @@ func (l *loads) mustNotFail(pods ...string) {
 }
 
 // inFlight is how many calls of each kind startLoads has under way at a time.
-var inFlight = map[string]int{"HTTP/1": 2, "HTTP/1 slow": 2, "HTTP/2": 2, "gRPC streams": 2, "TCP": 1}
+var inFlight = map[string]int{"HTTP/1": 2, "HTTP/1 slow": 2, "HTTP/2": 1, "gRPC streams": 1, "TCP": 1}
 
 // report ends them and logs the counts.
 func (l *loads) report() {
@@ -260,6 +260,7 @@ func growCatalog(t *testing.T, m *meshtest.Mesh, name string) *catalogPod {
 // and go when what they were doing is done. No request, no stream and no
 // connection fails.
 func TestEndpointsComeAndGoUnderLoad(t *testing.T) {
+	t.Parallel()
 	m := meshtest.New(t)
 	m.Apply("catalog", catalogService)
 	pods := []*catalogPod{growCatalog(t, m, "catalog-0"), growCatalog(t, m, "catalog-1")}
@@ -343,6 +344,7 @@ func failuresOf(l *loads) (n []int) {
 // The weights of a rule are edited back and forth under load, and the rule is
 // removed and added: no request fails, and each side gets its share.
 func TestWeightsAreEditedUnderLoad(t *testing.T) {
+	t.Parallel()
 	s := newShop(t)
 	s.Apply("busy", service("busy", "own"))
 	url := s.Service("shop", "busy").String()

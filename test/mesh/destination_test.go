@@ -104,6 +104,7 @@ ports: [{name: http, port: 8080}]
 // Whatever name or address a caller knows an app by, it reaches the app; and if
 // both have a sidecar, by mutual TLS with the identity of the pod.
 func TestEveryDestinationIsReached(t *testing.T) {
+	t.Parallel()
 	m := meshtest.New(t)
 	pod := func(name string, meshed bool, labels map[string]string, extra ...netip.Addr) *meshtest.Pod {
 		p := m.Pod(lab.PodSpec{Namespace: "shop", Name: name, ServiceAccount: name, Meshed: meshed, Labels: labels, ExtraAddresses: extra})
@@ -281,6 +282,7 @@ func TestEveryDestinationIsReached(t *testing.T) {
 
 // A mesh can refuse the world outside. The API server is not meant by that.
 func TestOutsideIsRefusedIfTheMeshSaysSo(t *testing.T) {
+	t.Parallel()
 	m := meshtest.New(t, func(o *controller.Options) { o.RefuseOutside = true })
 	m.Apply("services", fmt.Sprintf(destinations, "10.244.1.1"))
 	m.Service("shop", "abroad")
@@ -306,6 +308,7 @@ func TestOutsideIsRefusedIfTheMeshSaysSo(t *testing.T) {
 
 // An address means whoever has it now, and if that is nobody, calls fail at once.
 func TestAddressFollowsItsOwner(t *testing.T) {
+	t.Parallel()
 	m := meshtest.New(t)
 	web := m.Pod(lab.PodSpec{Namespace: "shop", Name: "web", ServiceAccount: "web", Meshed: true})
 	old := m.Pod(lab.PodSpec{Namespace: "shop", Name: "old", ServiceAccount: "old", Meshed: true})

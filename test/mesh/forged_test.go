@@ -44,6 +44,7 @@ spec:
 // What Fairlead and Envoy tell each other in headers, an app cannot: neither who
 // calls, nor where a call goes, nor how often it is tried.
 func TestForgedHeadersDoNothing(t *testing.T) {
+	t.Parallel()
 	m := meshtest.New(t)
 	m.Apply("services", forgedServices)
 	server := m.Pod(lab.PodSpec{Namespace: "shop", Name: "server", ServiceAccount: "server", Meshed: true})
@@ -192,6 +193,7 @@ func forgingHandler(w http.ResponseWriter, r *http.Request) {
 // Who answers at the address of an endpoint must prove the account that the
 // endpoint's pod has. Another is refused, and gets none of the request.
 func TestEndpointMustProveItsIdentity(t *testing.T) {
+	t.Parallel()
 	m := meshtest.New(t)
 	m.Apply("services", forgedServices)
 	web := m.Pod(lab.PodSpec{Namespace: "shop", Name: "web", ServiceAccount: "web", Meshed: true})
@@ -259,6 +261,7 @@ status: {phase: Running, podIP: %[2]s, podIPs: [{ip: %[2]s}], conditions: [{type
 // Between two sidecars nothing can be read on the way, and who cannot prove an
 // identity of the mesh cannot say that he has one.
 func TestNothingReadableOnTheWire(t *testing.T) {
+	t.Parallel()
 	const marker = "s3cret-m4rker-in-the-clear"
 	m := meshtest.New(t)
 	m.Apply("services", forgedServices)
@@ -334,6 +337,7 @@ func TestNothingReadableOnTheWire(t *testing.T) {
 // The sidecar's own ports lead nowhere, neither for the app nor for others: a call
 // to one ends at once, and does not go round in circles.
 func TestPortsOfTheSidecarLeadNowhere(t *testing.T) {
+	t.Parallel()
 	m := meshtest.New(t)
 	m.Apply("loop", `
 apiVersion: v1

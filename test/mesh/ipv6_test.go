@@ -64,6 +64,7 @@ spec:
 // IPv6 is no different: a Service of that family, either family of a dual-stack
 // one, a pod's own address. A call keeps its family up to the app.
 func TestIPv6AndDualStack(t *testing.T) {
+	t.Parallel()
 	m := meshtest.New(t)
 	server := m.Pod(lab.PodSpec{Namespace: "shop", Name: "server", ServiceAccount: "server", Meshed: true})
 	bare := m.Pod(lab.PodSpec{Namespace: "shop", Name: "bare", ExtraAddresses: []netip.Addr{outside6}})
@@ -151,6 +152,7 @@ func serveFamilies(p *meshtest.Pod) {
 
 // A cluster may have no IPv4 at all.
 func TestClusterWithIPv6Only(t *testing.T) {
+	t.Parallel()
 	m := meshtest.New(t, func(o *controller.Options) {
 		o.XDSAddress = fmt.Sprintf("[fd00:10:244::1]:%d", injector.XDSPort)
 		o.ServiceRanges = []netip.Prefix{meshtest.ServiceRange6}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -47,24 +48,22 @@ func TestControlPlaneRestarts(t *testing.T) {
 	m.Connected(web, pods[0].Pod, pods[1].Pod)
 	before := m.Proxy(web)
 	serial := serialOf(t, m, pods[0].Pod)
-	for range 2 {
-		m.Stop()
-		l.more(10)
-		m.Start()
-		m.Connected(web, pods[0].Pod, pods[1].Pod)
-		l.more(5)
-		s := m.Controller().Server().Stats()
-		t.Logf("after the restart: %d resources and %d bytes in %d responses to %d sidecars", s.Resources, s.Bytes, s.Pushes, s.Connects)
-		if s.Resources != 0 || s.Removals != 0 || s.Nacks != 0 {
-			t.Errorf("sent again what was there: %+v", s)
-			for _, p := range m.Controller().Server().Proxies() {
-				d, err := m.Controller().Server().Proxy(p.ID)
-				t.Logf("%+v %v", d, err)
-			}
+	m.Stop()
+	l.more(10)
+	m.Start()
+	m.Connected(web, pods[0].Pod, pods[1].Pod)
+	l.more(5)
+	s := m.Controller().Server().Stats()
+	t.Logf("after the restart: %d resources and %d bytes in %d responses to %d sidecars", s.Resources, s.Bytes, s.Pushes, s.Connects)
+	if s.Resources != 0 || s.Removals != 0 || s.Nacks != 0 {
+		t.Errorf("sent again what was there: %+v", s)
+		for _, p := range m.Controller().Server().Proxies() {
+			d, err := m.Controller().Server().Proxy(p.ID)
+			t.Logf("%+v %v", d, err)
 		}
-		if after := m.Proxy(web); len(after.Resources) != len(before.Resources) {
-			t.Errorf("web's sidecar holds %d resources, it held %d", len(after.Resources), len(before.Resources))
-		}
+	}
+	if after := m.Proxy(web); len(after.Resources) != len(before.Resources) {
+		t.Errorf("web's sidecar holds %d resources, it held %d", len(after.Resources), len(before.Resources))
 	}
 	if now := serialOf(t, m, pods[0].Pod); now != serial {
 		t.Errorf("a new certificate at a restart: %s, before %s", now, serial)
@@ -155,37 +154,59 @@ func TestControlPlaneIsKilled(t *testing.T) {
 }
 
 // Without the control plane, a destination that was never called before is answered
-// within a bounded time, clearly; other destinations do not notice; and when the
-// control plane is back, it works at once.
-func TestFirstCallWithoutControlPlane(t *testing.T) {
+// within a bounded time, clearly, and a pod that starts is not ready, however long
+// that lasts: its sidecar knows nothing yet. Nobody else notices. When the control
+// plane is back both work, and no call waits again.
+func TestWhatIsNewWaitsForControlPlane(t *testing.T) {
 	t.Parallel()
 	m, _, web, address := outageMesh(t)
 	load := web.StartLoad(address, 2)
 	web.More(load, 10)
-	fresh := func(i int) string { return m.Service("shop", fmt.Sprint("new-", i)).String() }
-	urls := []string{fresh(0), fresh(1), fresh(2)}
+	urls := []string{m.Service("shop", "new-0").String(), m.Service("shop", "new-1").String(), m.Service("shop", "new-2").String()}
+	late := m.PodWithoutSidecar(podSpec("shop", "late"))
+	late.Token()
 	m.Stop()
+	late.StartEnvoy()
 
-	start := time.Now()
-	r, err := web.Do(urls[0], meshtest.Request{})
-	took := time.Since(start)
-	t.Logf("first call: %d %q after %s, err %v", r.Status, r.Body, took, err)
-	if err != nil || r.Status != http.StatusServiceUnavailable || !strings.Contains(string(r.Body), "control plane has not answered") || took < 4*time.Second || took > 8*time.Second {
-		t.Errorf("first call: %d after %s, err %v; want 503 after about 5 s", r.Status, took, err)
-	}
-	start = time.Now()
-	conn, err := web.Dial(urls[1] + ":7000")
-	if err == nil {
-		_, err = lineOnce(conn, "\x01hello")
-		conn.Close()
-	}
-	t.Logf("first TCP connection: %v after %s", err, time.Since(start))
-	if d := time.Since(start); err == nil || d > 8*time.Second {
-		t.Errorf("first TCP connection: %v after %s; want its end after about 5 s", err, d)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		start := time.Now()
+		r, err := web.Do(urls[0], meshtest.Request{})
+		took := time.Since(start)
+		t.Logf("first call: %d %q after %s", r.Status, r.Body, took)
+		if err != nil || r.Status != http.StatusServiceUnavailable || !strings.Contains(string(r.Body), "control plane has not answered") || took < 4*time.Second || took > 8*time.Second {
+			t.Errorf("first call: %d after %s, err %v; want 503 after about 5 s", r.Status, took, err)
+		}
+	})
+	wg.Go(func() {
+		start := time.Now()
+		_, err := talkOn(web, urls[1])
+		t.Logf("first TCP connection: %v after %s", err, time.Since(start))
+		if d := time.Since(start); err == nil || d > 8*time.Second {
+			t.Errorf("first TCP connection: %v after %s; want its end after about 5 s", err, d)
+		}
+	})
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	for waiting := true; waiting; {
+		select {
+		case <-done:
+			waiting = false
+		case <-time.After(50 * time.Millisecond):
+		}
+		if body, err := late.Envoy.Admin(t.Context(), "/ready"); err == nil {
+			t.Fatalf("the new pod is ready without the control plane: %s", body)
+		}
 	}
 
 	m.Start()
 	back := time.Now()
+	late.WaitReady()
+	t.Logf("the new pod is ready after %s", time.Since(back))
+	late.Redirect()
+	if r := late.Ask(t, address, plainGet); r.Caller() != late.ID() {
+		t.Errorf("the app was told of %q", r.Caller())
+	}
 	m.Eventually("the sidecar is back", func() error {
 		for _, p := range m.Controller().Server().Proxies() {
 			if p.Pod == web.Key() && p.Synced {
@@ -194,7 +215,7 @@ func TestFirstCallWithoutControlPlane(t *testing.T) {
 		}
 		return errors.New("not yet")
 	})
-	t.Logf("the sidecar is back after %s", time.Since(back))
+	t.Logf("the calling sidecar is back after %s", time.Since(back))
 	for _, url := range append(urls, urls...) {
 		start := time.Now()
 		r, err := web.Do(url, meshtest.Request{})
@@ -204,38 +225,6 @@ func TestFirstCallWithoutControlPlane(t *testing.T) {
 		if pod, err := talkOn(web, url); err != nil {
 			t.Errorf("%s by TCP: %s %v", url, pod, err)
 		}
-	}
-	web.MustNotFail(load)
-}
-
-// A pod that starts without the control plane is not ready, however long that lasts,
-// for its sidecar knows nothing yet; it becomes ready when the control plane is
-// back, and what waits for it does too.
-func TestPodStartsWithoutControlPlane(t *testing.T) {
-	t.Parallel()
-	m, _, web, address := outageMesh(t)
-	late := m.PodWithoutSidecar(podSpec("shop", "late"))
-	late.Token()
-	m.Stop()
-	late.StartEnvoy()
-	load := web.StartLoad(address, 2)
-	start := time.Now()
-	m.Eventually("four seconds", func() error {
-		if body, err := late.Envoy.Admin(t.Context(), "/ready"); err == nil {
-			t.Fatalf("ready without the control plane after %s: %s", time.Since(start), body)
-		}
-		if d := time.Since(start); d < 4*time.Second {
-			return errors.New(d.String())
-		}
-		return nil
-	})
-	m.Start()
-	back := time.Now()
-	late.WaitReady()
-	t.Logf("ready %s after the control plane", time.Since(back))
-	late.Redirect()
-	if r := late.Ask(t, address, plainGet); r.Caller() != late.ID() {
-		t.Errorf("the app was told of %q", r.Caller())
 	}
 	web.MustNotFail(load)
 }

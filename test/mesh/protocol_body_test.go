@@ -49,6 +49,7 @@ func bodyHandler(w http.ResponseWriter, r *http.Request) {
 // Bodies of tens of megabytes arrive whole in both directions, and many requests
 // at a time do not disturb each other.
 func TestBodiesOfAnySize(t *testing.T) {
+	t.Parallel()
 	m, client, server, _ := protocolMesh(t)
 	server.Serve(8080, http.HandlerFunc(bodyHandler))
 	url := "http://" + m.Service("shop", "server").String()
@@ -121,6 +122,7 @@ func TestBodiesOfAnySize(t *testing.T) {
 // A reader that is slow slows its writer down: what is between them in the
 // meantime is bounded, in both sidecars.
 func TestSlowReaderSlowsTheWriter(t *testing.T) {
+	t.Parallel()
 	m, client, server, _ := protocolMesh(t)
 	const size = 80 << 20
 	want, _, _ := sum(noise(3, size))
@@ -131,7 +133,26 @@ func TestSlowReaderSlowsTheWriter(t *testing.T) {
 		io.ReadFull(c, make([]byte, 2)) //nolint:errcheck // the client speaks first
 		flood(c)
 	})
+	// The other direction: an app that does not read what it is sent.
+	server.Serve(9000, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	address := m.Service("shop", "server").String()
+	upload := func(c *http.Client) func(*testing.T) io.ReadCloser {
+		return func(t *testing.T) io.ReadCloser {
+			ctx, cancel := context.WithCancel(t.Context())
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+":9000", io.TeeReader(noise(3, size), countWrites{&written}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				if resp, err := c.Do(req); err == nil {
+					resp.Body.Close()
+				}
+			}()
+			return uploading{func() { cancel(); <-ended }}
+		}
+	}
 	get := func(c *http.Client) func(*testing.T) io.ReadCloser {
 		return func(t *testing.T) io.ReadCloser {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address, nil)
@@ -146,8 +167,10 @@ func TestSlowReaderSlowsTheWriter(t *testing.T) {
 		}
 	}
 	for name, open := range map[string]func(*testing.T) io.ReadCloser{
-		"HTTP/1": get(client.Client()),
-		"HTTP/2": get(client.H2Client()),
+		"HTTP/1":        get(client.Client()),
+		"HTTP/2":        get(client.H2Client()),
+		"HTTP/1 upload": upload(client.Client()),
+		"HTTP/2 upload": upload(client.H2Client()),
 		"TCP": func(t *testing.T) io.ReadCloser {
 			conn, err := client.Dial(address + ":7003")
 			if err != nil {
@@ -172,8 +195,8 @@ func TestSlowReaderSlowsTheWriter(t *testing.T) {
 			if grown > 24<<20 {
 				t.Errorf("the sidecars hold %d MiB more", grown>>20)
 			}
-			if name == "HTTP/2" {
-				return // the others show that nothing is lost
+			if name != "HTTP/1" && name != "TCP" {
+				return // these show that nothing is lost
 			}
 			if got, n, err := sum(body); err != nil || got != want {
 				t.Errorf("%d of %d bytes arrived, or not as they were: %v", n, size, err)
@@ -181,6 +204,12 @@ func TestSlowReaderSlowsTheWriter(t *testing.T) {
 		})
 	}
 }
+
+// uploading is a response that never comes. Close gives up.
+type uploading struct{ giveUp func() }
+
+func (uploading) Read([]byte) (int, error) { return 0, io.EOF }
+func (u uploading) Close() error           { u.giveUp(); return nil }
 
 // stall waits until the writer makes no progress any more, and returns how far it came.
 func stall(t *testing.T, written *atomic.Int64) int64 {
@@ -217,6 +246,7 @@ func (c countWrites) Write(p []byte) (int, error) {
 // A body that breaks off half way is an error at the other end too, never a short
 // body that looks whole; and a caller that gives up is known to the app.
 func TestBrokenBodyIsNotAWholeOne(t *testing.T) {
+	t.Parallel()
 	m, client, server, _ := protocolMesh(t)
 	gone := make(chan error, 8)
 	server.Serve(8080, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -119,14 +119,34 @@ func say(s grpc.ClientStream, text string) (string, error) {
 // gRPC and WebSockets last as long as their ends like, quiet or busy, and end as
 // the ends said.
 func TestLongStreamsAreNotCut(t *testing.T) {
+	t.Parallel()
 	m, client, server, _ := protocolMesh(t)
 	ended := serveGRPC(t, server, 9000)
 	cc := dialGRPC(t, client, meshtest.At(m.Service("shop", "server"), 9000))
 	server.Serve(8080, http.HandlerFunc(socketHandler))
 	url := "ws://" + m.Service("shop", "server").String() + "/socket"
 
+	dialer := websocket.Dialer{NetDialContext: client.DialContext, Subprotocols: []string{"v9", "chat"}}
+	dial := func(t *testing.T) *websocket.Conn {
+		t.Helper()
+		ws, resp, err := dialer.DialContext(m.Ctx, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ws.Close() })
+		if resp.StatusCode != http.StatusSwitchingProtocols || ws.Subprotocol() != "chat" {
+			t.Fatalf("%s, protocol %q", resp.Status, ws.Subprotocol())
+		}
+		return ws
+	}
+
+	// These two are quiet while the others are at work, and some time longer.
+	quiet, quietSocket := openTalk(t, t.Context(), cc), dial(t)
+	if err := errors.Join(quiet.SendMsg(wrapperspb.String("wait")), quietSocket.WriteMessage(websocket.TextMessage, []byte("wait"))); err != nil {
+		t.Fatal(err)
+	}
+
 	t.Run("gRPC", func(t *testing.T) {
-		t.Parallel()
 		s := openTalk(t, t.Context(), cc)
 		for i := range 2000 {
 			if got, err := say(s, fmt.Sprint("message ", i)); err != nil || got != fmt.Sprint("message ", i) {
@@ -150,7 +170,6 @@ func TestLongStreamsAreNotCut(t *testing.T) {
 	})
 
 	t.Run("gRPC status", func(t *testing.T) {
-		t.Parallel()
 		_, err := say(openTalk(t, t.Context(), cc), "fail")
 		if s := status.Convert(err); s.Code() != codes.ResourceExhausted || s.Message() != "too many words" {
 			t.Errorf("got %v", err)
@@ -172,65 +191,19 @@ func TestLongStreamsAreNotCut(t *testing.T) {
 		}
 	})
 
-	t.Run("gRPC quiet", func(t *testing.T) {
-		t.Parallel()
-		s := openTalk(t, t.Context(), cc)
-		if got, err := say(s, "wait"); err != nil || got != "wait" {
-			t.Fatalf("after %s without a word: %q %v", quietTime, got, err)
-		}
-		if got, err := say(s, "again"); err != nil || got != "again" {
-			t.Errorf("%q %v", got, err)
-		}
-	})
-
-	dialer := websocket.Dialer{NetDialContext: client.DialContext, Subprotocols: []string{"v9", "chat"}}
-	dial := func(t *testing.T, path string) *websocket.Conn {
-		ws, resp, err := dialer.DialContext(t.Context(), url+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { ws.Close() })
-		if resp.StatusCode != http.StatusSwitchingProtocols || ws.Subprotocol() != "chat" {
-			t.Fatalf("%s, protocol %q", resp.Status, ws.Subprotocol())
-		}
-		return ws
-	}
-	talkWS := func(t *testing.T, ws *websocket.Conn, kind int, text string) {
-		t.Helper()
-		if err := ws.WriteMessage(kind, []byte(text)); err != nil {
-			t.Fatal(err)
-		}
-		gotKind, got, err := ws.ReadMessage()
-		if err != nil || gotKind != kind || string(got) != text {
-			t.Fatalf("%d bytes came back as %d: %v", len(text), len(got), err)
-		}
-	}
-
 	t.Run("WebSocket", func(t *testing.T) {
-		t.Parallel()
-		ws := dial(t, "")
-		talkWS(t, ws, websocket.TextMessage, "hello")
-		talkWS(t, ws, websocket.BinaryMessage, strings.Repeat("\x00\xff", 1<<20))
+		ws := dial(t)
+		repeat(t, ws, websocket.TextMessage, "hello")
+		repeat(t, ws, websocket.BinaryMessage, strings.Repeat("\x00\xff", 1<<20))
 		pong := ""
 		ws.SetPongHandler(func(s string) error { pong = s; return nil })
 		if err := ws.WriteControl(websocket.PingMessage, []byte("are you there"), time.Now().Add(10*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		talkWS(t, ws, websocket.TextMessage, "after the ping")
+		repeat(t, ws, websocket.TextMessage, "after the ping")
 		if pong != "are you there" {
 			t.Errorf("pong: %q", pong)
 		}
-		talkWS(t, ws, websocket.TextMessage, "wait") // the server is quiet
-		ws.WriteMessage(websocket.TextMessage, []byte("close 4321"))
-		var closed *websocket.CloseError
-		if _, _, err := ws.ReadMessage(); !errors.As(err, &closed) || closed.Code != 4321 || closed.Text != "as you wished" {
-			t.Errorf("the server's close: %v", err)
-		}
-	})
-
-	t.Run("WebSocket close by the client", func(t *testing.T) {
-		t.Parallel()
-		ws := dial(t, "")
 		message := websocket.FormatCloseMessage(websocket.CloseGoingAway, "bye")
 		if err := ws.WriteControl(websocket.CloseMessage, message, time.Now().Add(10*time.Second)); err != nil {
 			t.Fatal(err)
@@ -242,12 +215,46 @@ func TestLongStreamsAreNotCut(t *testing.T) {
 	})
 
 	t.Run("WebSocket refused", func(t *testing.T) {
-		t.Parallel()
 		_, resp, err := dialer.DialContext(t.Context(), url+"/refused", nil)
 		if err == nil || resp == nil || resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("www-authenticate") != "Basic" {
 			t.Errorf("%v %v", resp, err)
 		}
 	})
+
+	t.Run("gRPC after a long quiet", func(t *testing.T) {
+		out := &wrapperspb.StringValue{}
+		if err := quiet.RecvMsg(out); err != nil || out.Value != "wait" {
+			t.Fatalf("after %s without a word: %q %v", quietTime, out.Value, err)
+		}
+		if got, err := say(quiet, "again"); err != nil || got != "again" {
+			t.Errorf("%q %v", got, err)
+		}
+	})
+
+	t.Run("WebSocket after a long quiet", func(t *testing.T) {
+		if _, got, err := quietSocket.ReadMessage(); err != nil || string(got) != "wait" {
+			t.Fatalf("after %s without a word: %q %v", quietTime, got, err)
+		}
+		if err := quietSocket.WriteMessage(websocket.TextMessage, []byte("close 4321")); err != nil {
+			t.Fatal(err)
+		}
+		var closed *websocket.CloseError
+		if _, _, err := quietSocket.ReadMessage(); !errors.As(err, &closed) || closed.Code != 4321 || closed.Text != "as you wished" {
+			t.Errorf("the server's close: %v", err)
+		}
+	})
+}
+
+// repeat sends a message and wants it back.
+func repeat(t *testing.T, ws *websocket.Conn, kind int, text string) {
+	t.Helper()
+	if err := ws.WriteMessage(kind, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	gotKind, got, err := ws.ReadMessage()
+	if err != nil || gotKind != kind || string(got) != text {
+		t.Fatalf("%d bytes came back as %d: %v", len(text), len(got), err)
+	}
 }
 
 // socketHandler repeats messages; "wait" it repeats late, "close N" makes it close.

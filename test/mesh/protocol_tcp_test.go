@@ -3,11 +3,13 @@ package mesh_test
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 // TCP of any kind goes through with mutual TLS around it; who speaks first, and who
 // ends first, is the two ends' own business.
 func TestTCPIsTwoWays(t *testing.T) {
+	t.Parallel()
 	m, client, server, _ := protocolMesh(t)
 	address := m.Service("shop", "server")
 	echo := meshtest.At(address, 7000)
@@ -47,6 +50,18 @@ func TestTCPIsTwoWays(t *testing.T) {
 		}
 	})
 
+	t.Run("client first, like HTTP, on a well-known port", func(t *testing.T) {
+		server.ServeTCP(389, meshtest.EchoTCP("got: "))
+		const bind = "0\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00" // LDAP, anonymous
+		start := time.Now()
+		if got, err := client.TalkTCP(meshtest.At(address, 389), bind); err != nil || got != "got: "+bind+"." {
+			t.Errorf("%q %v", got, err)
+		}
+		if took := time.Since(start); took > 700*time.Millisecond {
+			t.Errorf("the answer took %s", took)
+		}
+	})
+
 	// Bytes that may still become an HTTP request wait for more, a second at most.
 	t.Run("client first, like HTTP", func(t *testing.T) {
 		t.Parallel()
@@ -66,17 +81,17 @@ func TestTCPIsTwoWays(t *testing.T) {
 	})
 
 	// A client that ends before its first bytes were looked at is cut off by Envoy's
-	// inspectors. Where nothing is waited for, nothing is inspected: there a client may
-	// send and go at once. So a port of such clients (Graphite, syslog) belongs to the
-	// server-first ports too.
+	// inspectors. Where nothing is waited for, nothing is inspected: on the well-known
+	// ports of such protocols (Graphite, syslog) and those that the mesh names, a client
+	// may send and go at once.
 	t.Run("send and go", func(t *testing.T) {
 		got := make(chan string, 1)
-		server.ServeTCP(5900, func(c net.Conn) {
+		server.ServeTCP(2003, func(c net.Conn) {
 			all, _ := io.ReadAll(c)
 			got <- string(all)
 		})
 		for i := range 20 {
-			conn, err := client.Dial(meshtest.At(address, 5900))
+			conn, err := client.Dial(meshtest.At(address, 2003))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,6 +154,46 @@ func TestTCPIsTwoWays(t *testing.T) {
 			}
 		case <-time.After(20 * time.Second):
 			t.Error("the client's end never arrived")
+		}
+	})
+
+	// What was cut off does not look whole.
+	t.Run("reset", func(t *testing.T) {
+		end := make(chan error, 1)
+		server.ServeTCP(8443, func(c net.Conn) {
+			in := bufio.NewReader(c)
+			fmt.Fprintln(c, "half of the answer")
+			if line, err := in.ReadString('\n'); err != nil || line != "reset\n" {
+				end <- err
+				return
+			}
+			c.(*net.TCPConn).SetLinger(0) //nolint:errcheck // the caller looks
+		})
+		open := func() (*net.TCPConn, *bufio.Reader) {
+			conn, err := client.Dial(meshtest.At(address, 8443))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return conn.(*net.TCPConn), bufio.NewReader(conn)
+		}
+		conn, in := open()
+		defer conn.Close()
+		fmt.Fprintln(conn, "reset")
+		if line, err := in.ReadString('\n'); err != nil || line != "half of the answer\n" {
+			t.Fatalf("%q %v", line, err)
+		}
+		if rest, err := io.ReadAll(in); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the server resets: the client reads %q %v", rest, err)
+		}
+		conn, in = open()
+		fmt.Fprint(conn, "\x00half of a request")
+		if line, err := in.ReadString('\n'); err != nil || line != "half of the answer\n" {
+			t.Fatalf("%q %v", line, err)
+		}
+		conn.SetLinger(0) //nolint:errcheck // the server looks
+		conn.Close()
+		if err := <-end; !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the client resets: the server reads %v", err)
 		}
 	})
 
@@ -215,6 +270,7 @@ func stat(t *testing.T, p *meshtest.Pod, name string) int64 {
 // TLS that an app makes itself is its own, from end to end: its certificate, its
 // ALPN. The mesh carries it inside its own.
 func TestTLSOfTheAppStaysItsOwn(t *testing.T) {
+	t.Parallel()
 	m, client, server, bare := protocolMesh(t)
 	cert, pool := meshtest.Certificate(t, "server.example")
 	for _, p := range []*meshtest.Pod{server, bare} {

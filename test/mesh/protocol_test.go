@@ -40,7 +40,8 @@ spec:
   - {name: talk, port: 7002}
   - {name: flood, port: 7003}
   - {name: https, port: 8443}
-  - {name: metrics, port: 5900}
+  - {name: graphite, port: 2003}
+  - {name: ldap, port: 389}
   - {name: proxy, port: 3128}
 `, name))
 	}
@@ -57,6 +58,7 @@ spec:
 // (RFC 3986, section 6.2.2), so that rules on paths cannot be tricked, and it says
 // who called.
 func TestRequestArrivesAsSent(t *testing.T) {
+	t.Parallel()
 	m, client, server, bare := protocolMesh(t)
 	server.ServeWire(8081)
 	bare.ServeWire(8081)
@@ -194,6 +196,7 @@ func fields(h meshtest.Head) []string {
 
 // Old, rare and odd HTTP works as it does without a mesh.
 func TestHTTPOfAllKinds(t *testing.T) {
+	t.Parallel()
 	m, client, server, _ := protocolMesh(t)
 	server.ServeWire(8081)
 	server.Serve(8080, http.HandlerFunc(oddHandler))

@@ -31,9 +31,6 @@ type arrival struct {
 	at   time.Time
 }
 
-// failing is the answer of every try.
-const failing = "503,503,503,503,503,503,503,503,503,503,503,503,503,503,503,503,503,503,503,503,503,503"
-
 func (p *planned) handler(pod string) http.Handler {
 	echo := meshtest.EchoHandler(pod)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -126,6 +126,7 @@ func ask(ctx context.Context, cc *grpc.ClientConn, authorization string) (discov
 // nobody without a good one, says what is wrong with a bad one, and never repeats
 // it.
 func TestOnlyGoodTokensAreServed(t *testing.T) {
+	t.Parallel()
 	m := meshtest.New(t)
 	m.Apply("catalog", catalogService)
 	web := m.Pod(podSpec("shop", "web"))
@@ -316,6 +317,7 @@ func leafBehind(m *meshtest.Mesh, p *meshtest.Pod) (*x509.Certificate, error) {
 // The control plane's port speaks TLS and nothing else. Without a token only the
 // health service answers, for whoever checks whether it is up.
 func TestXDSPortWithoutToken(t *testing.T) {
+	t.Parallel()
 	m := meshtest.New(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

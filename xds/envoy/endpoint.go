@@ -90,8 +90,11 @@ func ofFamily(list []mesh.Endpoint, s *mesh.Service, f Family) []mesh.Endpoint {
 }
 
 // usable keeps the endpoints that are ready. If none is, those that still serve
-// while they terminate (KEP-1669), as kube-proxy does.
+// while they terminate (KEP-1669), as kube-proxy does. Never those of a pod that is
+// not known: it may have a sidecar, or its address a new owner, so that plaintext
+// would go to whoever has it.
 func usable(list []mesh.Endpoint, publishNotReady bool) []mesh.Endpoint {
+	list = keep(list, func(e mesh.Endpoint) bool { return !e.Unknown })
 	if publishNotReady {
 		return list
 	}

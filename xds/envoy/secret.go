@@ -10,9 +10,13 @@ import (
 	"github.com/fairlead/fairlead/mesh"
 )
 
-// Roots is the secret that accepts everybody whom the bundle (PEM) vouches for.
-func Roots(bundle []byte) *tlsv3.Secret {
-	return validation(SecretName{Fixed: RootsSecret}, bundle, nil)
+// Roots is the secret that accepts every workload of the trust domain, and
+// nobody else whom the roots (PEM) vouch for: a user's own root may have signed
+// other things than the mesh.
+func Roots(bundle []byte, trustDomain string) *tlsv3.Secret {
+	return validation(SecretName{Fixed: RootsSecret}, bundle, []*matcherv3.StringMatcher{
+		{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "spiffe://" + trustDomain + "/ns/"}},
+	})
 }
 
 // Peers is the secret that accepts these identities only. None means nobody: an
@@ -20,24 +24,28 @@ func Roots(bundle []byte) *tlsv3.Secret {
 func Peers(name SecretName, bundle []byte, trustDomain string, accounts []mesh.Name) *tlsv3.Secret {
 	accounts = slices.Clone(accounts)
 	slices.SortFunc(accounts, mesh.Name.Compare)
-	var ids []string
+	var ids []*matcherv3.StringMatcher
 	for _, a := range slices.Compact(accounts) {
-		ids = append(ids, mesh.Identity{TrustDomain: trustDomain, Account: a}.String())
+		ids = append(ids, exactly(mesh.Identity{TrustDomain: trustDomain, Account: a}.String()))
 	}
 	if len(ids) == 0 {
-		ids = []string{"spiffe://" + trustDomain + "/nobody"}
+		ids = append(ids, exactly("spiffe://"+trustDomain+"/nobody"))
 	}
 	return validation(name, bundle, ids)
 }
 
-func validation(name SecretName, bundle []byte, ids []string) *tlsv3.Secret {
+func exactly(s string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: s}}
+}
+
+func validation(name SecretName, bundle []byte, ids []*matcherv3.StringMatcher) *tlsv3.Secret {
 	c := &tlsv3.CertificateValidationContext{
 		TrustedCa: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: string(bundle)}},
 	}
 	for _, id := range ids {
 		c.MatchTypedSubjectAltNames = append(c.MatchTypedSubjectAltNames, &tlsv3.SubjectAltNameMatcher{
 			SanType: tlsv3.SubjectAltNameMatcher_URI,
-			Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: id}},
+			Matcher: id,
 		})
 	}
 	return &tlsv3.Secret{
