@@ -126,14 +126,18 @@ func serviceAddress(v *Service, i int) netip.Addr {
 // Service can do, CVE-2020-8554), then the older one, then by name.
 func compareClaims(at netip.Addr, a, b *Service) int {
 	rank := func(s *Service) int {
-		for _, own := range s.Addresses {
-			if plain(own) == at {
-				return 0
-			}
+		if s.hasClusterIP(at) {
+			return 0
 		}
 		return 1
 	}
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), a.Created.Compare(b.Created), a.Name.Compare(b.Name))
+}
+
+func (s *Service) hasClusterIP(at netip.Addr) bool { return hasAddress(s.Addresses, at) }
+
+func hasAddress(list []netip.Addr, at netip.Addr) bool {
+	return slices.ContainsFunc(list, func(a netip.Addr) bool { return plain(a) == at })
 }
 
 func (c *change) setPod(name Name, v *Pod) {
@@ -247,20 +251,20 @@ func (c *change) setRoute(id Object, v *Route) {
 
 // claims is who claims an address: what Owner and Sharers tell of it.
 type claims struct {
-	services []Name
-	pod      Name // if no Service claims it
+	sharers []Name
+	owner   Owner
 }
 
-func (a *address) claims() claims { return claims{a.sharers(), a.owner().Pod} }
+func (a *address) claims(at netip.Addr) claims { return claims{a.sharers(at), a.owner(at)} }
 
-func (c claims) equal(o claims) bool { return c.pod == o.pod && slices.Equal(c.services, o.services) }
+func (c claims) equal(o claims) bool { return c.owner == o.owner && slices.Equal(c.sharers, o.sharers) }
 
 func (c *change) noteClaims(at netip.Addr, a *address) {
 	if c.claimsBefore == nil {
 		c.claimsBefore = map[netip.Addr]claims{}
 	}
 	if _, ok := c.claimsBefore[at]; !ok {
-		c.claimsBefore[at] = a.claims()
+		c.claimsBefore[at] = a.claims(at)
 	}
 }
 

@@ -19,7 +19,7 @@ func (c *change) finish() []Key {
 	c.joinExternal()
 	for at, before := range c.claimsBefore {
 		a := c.addresses[at]
-		if !a.claims().equal(before) {
+		if !a.claims(at).equal(before) {
 			c.keys = append(c.keys, Key{Kind: KindAddress, Address: at})
 		}
 		c.forget(at, a)
@@ -57,7 +57,9 @@ func (c *change) joinSlices(b *backing) {
 	for i := range list {
 		c.joinPod(&list[i])
 	}
+	c.countUnknown(endpointsList(before), -1)
 	c.listUsers(b, endpointsList(before), list)
+	c.countUnknown(list, 1)
 	switch {
 	case len(list) == 0:
 		b.endpoints = nil
@@ -69,6 +71,18 @@ func (c *change) joinSlices(b *backing) {
 	}
 	if len(b.slices) == 0 {
 		delete(c.backings, b.service)
+	}
+}
+
+// countUnknown keeps the count of those who list an address as an unknown pod's.
+func (c *change) countUnknown(list []Endpoint, n int) {
+	for i := range list {
+		if list[i].Unknown {
+			at := list[i].Address
+			a := c.addresses[at]
+			c.noteClaims(at, a)
+			a.unknown += n
+		}
 	}
 }
 
@@ -103,7 +117,9 @@ func (c *change) joinPods() {
 				b.endpoints = &Endpoints{Service: b.service, List: slices.Clone(b.endpoints.List)}
 				c.keys = append(c.keys, Key{Kind: KindEndpoints, Name: b.service})
 			}
+			c.countUnknown(b.endpoints.List[i:i+1], -1)
 			b.endpoints.List[i] = e
+			c.countUnknown(b.endpoints.List[i:i+1], 1)
 		}
 	}
 }
@@ -135,16 +151,12 @@ func (c *change) isTarget(e *Endpoint, pod *Pod) bool {
 	}
 	if pod == nil { // on the host's network, then: no pod owns a node's address
 		pod = c.pods[e.TargetPod]
-		if pod == nil || !pod.HostNetwork || !pod.hasAddress(e.Address) {
+		if pod == nil || !pod.HostNetwork || !hasAddress(pod.Addresses, e.Address) {
 			return false
 		}
 	}
 	sameUID := e.TargetUID == "" || pod.UID == "" || e.TargetUID == pod.UID
 	return pod.Name == e.TargetPod && sameUID
-}
-
-func (p *Pod) hasAddress(at netip.Addr) bool {
-	return slices.ContainsFunc(p.Addresses, func(a netip.Addr) bool { return plain(a) == at })
 }
 
 // listUsers keeps the index from address to backing. Both lists are sorted.

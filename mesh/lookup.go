@@ -48,14 +48,16 @@ func (s *Store) Pod(name Name) *Pod {
 func (s *Store) Owner(address netip.Addr) Owner {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.addresses[plain(address)].owner()
+	address = plain(address)
+	return s.addresses[address].owner(address)
 }
 
 // Sharers implements View.
 func (s *Store) Sharers(address netip.Addr) []Name {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.addresses[plain(address)].sharers()
+	address = plain(address)
+	return s.addresses[address].sharers(address)
 }
 
 // Routes implements View.

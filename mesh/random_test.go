@@ -70,6 +70,13 @@ func (w *world) batch() Batch {
 			}
 			v := slice(n, w.some()...)
 			v.Ports = []EndpointPort{{Name: w.one(), Number: uint16(1 + w.IntN(3))}}
+			for i := range v.Endpoints {
+				if e := &v.Endpoints[i]; w.IntN(2) == 0 {
+					e.TargetPod = name(fmt.Sprint(w.one(), "-", w.IntN(3)))
+					e.TargetUID = []string{"", "uid-" + e.TargetPod.Name, "another"}[w.IntN(3)]
+					e.Ready = w.IntN(2) == 0
+				}
+			}
 			w.slices[v.Name] = v
 		case 2:
 			n = fmt.Sprint(n, "-", w.IntN(3))

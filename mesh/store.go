@@ -52,24 +52,32 @@ type address struct {
 	services []*Service // that claim it; the first one has it
 	pods     []*Pod     // that claim it; the first one has it
 	users    []*backing // whose endpoints contain it
+	unknown  int        // how many of users say that it is a pod's which is not known to have it
 }
 
 func (a *address) empty() bool { return len(a.services)+len(a.pods)+len(a.users) == 0 }
 
-func (a *address) owner() Owner {
+// owner says whose the address at is, of which a is the record. What a Service
+// merely lists as external counts last: anybody who may create a Service can list
+// a pod's address (CVE-2020-8554).
+func (a *address) owner(at netip.Addr) Owner {
 	switch {
 	case a == nil:
 		return Owner{}
-	case len(a.services) > 0:
+	case len(a.services) > 0 && a.services[0].hasClusterIP(at):
 		return Owner{Service: a.services[0].Name}
 	case len(a.pods) > 0:
 		return Owner{Pod: a.pods[0].Name}
+	case a.unknown > 0:
+		return Owner{UnknownPod: true}
+	case len(a.services) > 0:
+		return Owner{Service: a.services[0].Name}
 	}
 	return Owner{}
 }
 
-func (a *address) sharers() []Name {
-	if a == nil || len(a.services) == 0 {
+func (a *address) sharers(at netip.Addr) []Name {
+	if a.owner(at).Service.IsZero() {
 		return nil
 	}
 	names := make([]Name, len(a.services))

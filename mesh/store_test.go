@@ -208,6 +208,130 @@ func TestEndpointsJoin(t *testing.T) {
 	}
 }
 
+// TestUnknownPods: slices and pods come by separate ways, in any order. Whether a
+// pod that a slice names has a sidecar is never guessed.
+func TestUnknownPods(t *testing.T) {
+	names := func(change func(*Endpoint)) *Slice {
+		s := slice("web-1", "10.0.0.1")
+		s.Endpoints[0].TargetPod, s.Endpoints[0].TargetUID = name("web-1"), "uid-web-1"
+		change(&s.Endpoints[0])
+		return s
+	}
+	asItIs := func(*Endpoint) {}
+	host := pod("web-1", "10.0.0.1")
+	host.HostNetwork, host.Meshed = true, false
+	reborn := pod("web-1", "10.0.0.1")
+	reborn.UID = "uid-of-the-next"
+	noUID := pod("web-1", "10.0.0.1")
+	noUID.UID = ""
+	other := pod("api-1", "10.0.0.1")
+	going := pod("web-1", "10.0.0.1")
+	going.Terminating = true
+	cases := []struct {
+		why   string
+		slice *Slice
+		pods  []*Pod
+		want  string // the pod, "unknown", or "outside"
+	}{
+		{"the pod that is named", names(asItIs), []*Pod{pod("web-1", "10.0.0.1")}, "web-1 meshed"},
+		{"the slice knows no UID", names(func(e *Endpoint) { e.TargetUID = "" }), []*Pod{pod("web-1", "10.0.0.1")}, "web-1 meshed"},
+		{"the store knows no UID", names(asItIs), []*Pod{noUID}, "web-1 meshed"},
+		{"the pod is not there: not yet, or no longer", names(asItIs), nil, "unknown"},
+		{"it has no address yet", names(asItIs), []*Pod{pod("web-1")}, "unknown"},
+		{"it has another address", names(asItIs), []*Pod{pod("web-1", "10.0.0.2")}, "unknown"},
+		{"the next pod of that name", names(asItIs), []*Pod{reborn}, "unknown"},
+		{"another pod has the address", names(asItIs), []*Pod{other}, "unknown"},
+		{"another pod has got the address", names(asItIs), []*Pod{going, other}, "unknown"},
+		{"on its way out", names(asItIs), []*Pod{going}, "web-1 meshed"},
+		{"on the host's network: the node's address", names(asItIs), []*Pod{host}, "outside"},
+		{"no pod is named, no pod has it", slice("web-1", "10.0.0.1"), nil, "outside"},
+		{"no pod is named, a pod has it", slice("web-1", "10.0.0.1"), []*Pod{other}, "api-1 meshed"},
+	}
+	describe := func(s *Store) string {
+		e := s.Endpoints(name("web")).List[0]
+		owner := s.Owner(e.Address)
+		if e.Unknown != (owner.UnknownPod || owner.Pod != e.Pod) {
+			t.Errorf("endpoint %+v, owner %+v", e, owner)
+		}
+		switch {
+		case e.Unknown:
+			if e.Meshed || !e.Pod.IsZero() || !e.Account.IsZero() {
+				t.Errorf("unknown, but %+v", e)
+			}
+			return "unknown"
+		case e.Pod.IsZero():
+			return "outside"
+		case e.Meshed:
+			return e.Pod.Name + " meshed"
+		}
+		return e.Pod.Name
+	}
+	for _, c := range cases {
+		slice, pods := Batch{Slices: []*Slice{c.slice}}, Batch{Pods: c.pods}
+		for _, order := range [][]Batch{{slice, pods}, {pods, slice}} {
+			s := NewStore(Settings{})
+			for _, b := range order {
+				s.Apply(b)
+			}
+			if got := describe(s); got != c.want {
+				t.Errorf("%s: %s, want %s", c.why, got, c.want)
+			}
+		}
+	}
+
+	s := NewStore(Settings{})
+	s.Apply(Batch{Slices: []*Slice{names(asItIs)}})
+	for _, step := range []struct {
+		why   string
+		batch Batch
+		want  string
+	}{
+		{"the pod arrives", Batch{Pods: []*Pod{pod("web-1", "10.0.0.1")}}, "Service shop/web: endpoints; address 10.0.0.1; Pod shop/web-1"},
+		{"and goes", Batch{Deleted: []Object{{ObjectPod, name("web-1")}}}, "Service shop/web: endpoints; address 10.0.0.1; Pod shop/web-1"},
+		{"one on the host's network arrives", Batch{Pods: []*Pod{host}}, "Service shop/web: endpoints; address 10.0.0.1; Pod shop/web-1"},
+		{"and goes", Batch{Deleted: []Object{{ObjectPod, name("web-1")}}}, "Service shop/web: endpoints; address 10.0.0.1; Pod shop/web-1"},
+		{"the slice goes", Batch{Deleted: []Object{{ObjectSlice, name("web-1")}}}, "Service shop/web: endpoints; address 10.0.0.1"},
+	} {
+		if got := keyNames(s.Apply(step.batch)); got != step.want {
+			t.Errorf("%s:\n got %s\nwant %s", step.why, got, step.want)
+		}
+	}
+	if len(s.addresses) != 0 {
+		t.Errorf("%d addresses are left", len(s.addresses))
+	}
+}
+
+// While an endpoint moves between slices it stands in both, and so do two pods that
+// have an address one after the other.
+func TestUnknownPodInTwoSlices(t *testing.T) {
+	in := func(n, pod string, ready bool) *Slice {
+		s := slice(n, "10.0.0.1")
+		s.Endpoints[0].Ready = ready
+		if pod != "" {
+			s.Endpoints[0].TargetPod, s.Endpoints[0].TargetUID = name(pod), "uid-"+pod
+		}
+		return s
+	}
+	for _, c := range []struct {
+		why    string
+		slices []*Slice
+		pod    Name
+	}{
+		{"both name it", []*Slice{in("web-1", "web-2", true), in("web-2", "web-2", true)}, name("web-2")},
+		{"one names it", []*Slice{in("web-1", "", true), in("web-2", "web-2", false)}, name("web-2")},
+		{"one names the pod before", []*Slice{in("web-1", "web-1", false), in("web-2", "web-2", true)}, name("web-2")},
+		{"the other one does", []*Slice{in("web-1", "web-2", true), in("web-2", "web-1", false)}, name("web-2")},
+		{"one names a pod that is not there", []*Slice{in("web-1", "", true), in("web-2", "web-3", true)}, Name{}},
+	} {
+		s := NewStore(Settings{})
+		s.Apply(Batch{Pods: []*Pod{pod("web-2", "10.0.0.1")}, Slices: c.slices})
+		e := s.Endpoints(name("web")).List[0]
+		if e.Pod != c.pod || e.Unknown != c.pod.IsZero() {
+			t.Errorf("%s: %+v", c.why, e)
+		}
+	}
+}
+
 func TestOwner(t *testing.T) {
 	aged := func(s *Service, seconds int64) *Service {
 		s.Created = time.Unix(seconds, 0)
@@ -221,10 +345,11 @@ func TestOwner(t *testing.T) {
 		services []*Service
 		want     string
 	}{
+		{"a pod goes before external addresses", []*Service{external("a", 1), external("b", 2)}, ""},
 		{"the older one", []*Service{aged(svc("a", "10.96.0.1"), 2), aged(svc("b", "10.96.0.1"), 1)}, "b a"},
 		{"by name, if of one age", []*Service{svc("b", "10.96.0.1"), svc("a", "10.96.0.1")}, "a b"},
 		{"a cluster IP goes before an external address", []*Service{external("a", 1), aged(svc("b", "10.96.0.1"), 2)}, "b a"},
-		{"external ones by age", []*Service{external("a", 2), external("b", 1)}, "b a"},
+		{"a cluster IP is shared with external addresses", []*Service{external("a", 2), external("b", 1), svc("c", "10.96.0.1")}, "c b a"},
 	}
 	for _, c := range cases {
 		for range 2 {
@@ -237,10 +362,36 @@ func TestOwner(t *testing.T) {
 			for _, n := range s.Sharers(at) {
 				got = append(got, n.Name)
 			}
-			if strings.Join(got, " ") != c.want || s.Owner(at) != (Owner{Service: name(got[0])}) {
+			owner := Owner{Pod: name("p-1")}
+			if c.want != "" {
+				owner = Owner{Service: name(c.want[:1])}
+			}
+			if strings.Join(got, " ") != c.want || s.Owner(at) != owner {
 				t.Errorf("%s: %v, owner %v", c.why, got, s.Owner(at))
 			}
 			slices.Reverse(c.services) // whatever the order
+		}
+	}
+	// Without the pod the address is the older Service's; while a slice says that it is
+	// a pod's, nobody's.
+	s := NewStore(Settings{})
+	s.Apply(Batch{Services: []*Service{external("a", 2), external("b", 1)}})
+	at := netip.MustParseAddr("10.96.0.1")
+	if got := fmt.Sprint(s.Owner(at).Service, s.Sharers(at)); got != "shop/b [shop/b shop/a]" {
+		t.Errorf("external ones by age: %s", got)
+	}
+	listed := slice("c-1", "10.96.0.1")
+	listed.Endpoints[0].TargetPod = name("p-1")
+	for _, step := range []struct {
+		batch Batch
+		owner Owner
+	}{
+		{Batch{Slices: []*Slice{listed}}, Owner{UnknownPod: true}},
+		{Batch{Pods: []*Pod{pod("p-1", "10.96.0.1")}}, Owner{Pod: name("p-1")}},
+	} {
+		keys := s.Apply(step.batch)
+		if s.Owner(at) != step.owner || s.Sharers(at) != nil || !slices.Contains(keys, Key{Kind: KindAddress, Address: at}) {
+			t.Errorf("owner %v, want %v; sharers %v; %s", s.Owner(at), step.owner, s.Sharers(at), keyNames(keys))
 		}
 	}
 }

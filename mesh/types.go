@@ -230,6 +230,9 @@ type Route struct {
 type Owner struct {
 	Service Name
 	Pod     Name
+	// UnknownPod reports that a slice says it is a pod's which is not known to have
+	// it (Endpoint.Unknown).
+	UnknownPod bool
 }
 
 // IsZero reports that the address is nobody's.

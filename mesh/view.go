@@ -80,10 +80,11 @@ type View interface {
 	// Endpoints returns nil for a Service that has none.
 	Endpoints(service Name) *Endpoints
 	Pod(Name) *Pod
-	// Owner says whose the address is now. A Service goes before a pod.
+	// Owner says whose the address is now. A Service's cluster IP goes before a pod's
+	// address, and that before what Services list as external.
 	Owner(netip.Addr) Owner
-	// Sharers returns the Services that claim the address, its owner first. More than
-	// one may: a load balancer's address is often shared, by Services with different
+	// Sharers returns the Services that claim the address, its owner first; none if
+	// the owner is no Service. More than one may: a load balancer's address is often shared, by Services with different
 	// ports. A change of the list counts as one of the address (KindAddress).
 	Sharers(netip.Addr) []Name
 	// Routes returns the routes that name the Service as a parent, wherever they

@@ -54,6 +54,9 @@ func addressCluster(n envoy.ClusterName, v mesh.View, tooMany bool) ads.Built {
 	if !owner.Service.IsZero() && isClusterIP(v, owner.Service, called) {
 		return built(envoy.NewEmpty(n)) // a port that the Service does not have
 	}
+	if owner.UnknownPod {
+		return built(envoy.NewEmpty(n)) // it may have a sidecar: never in plaintext
+	}
 	if owner.IsZero() && slices.ContainsFunc(settings(v).ServiceRanges, func(p netip.Prefix) bool { return p.Contains(called) }) {
 		return built(envoy.NewEmpty(n)) // a Service that is gone
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairlead/fairlead/internal/lab"
 	"github.com/fairlead/fairlead/test/mesh/meshtest"
+	"github.com/fairlead/fairlead/xds/ads"
 )
 
 // outageMesh has two catalog pods and a calling one, and Services that nobody has
@@ -332,6 +333,7 @@ func TestSidecarHangs(t *testing.T) {
 		t.Error("the log does not name it")
 	}
 	m.Connected(web2, pods[0].Pod, pods[1].Pod)
+	m.AckedKeys(ads.Key{Type: ads.VirtualHost, Name: "outbound/" + address + ":80", Variant: "shop"}) // does not wait for it
 	if err := web.Envoy.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}

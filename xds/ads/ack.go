@@ -29,7 +29,7 @@ func (s *stream) answer(r *request, now time.Time) {
 		s.inflight = nil
 		s.ackSince.Store(0)
 	} else {
-		s.ackSince.Store(rest[0].sentAt.UnixNano())
+		s.ackSince.Store(s.srv.clock(rest[0].sentAt))
 	}
 	for i, x := range answered {
 		if i == len(answered)-1 && r.rejected {

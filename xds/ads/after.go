@@ -14,12 +14,12 @@ func (s *stream) blocked(h *held, w *version, now time.Time) bool {
 	}
 	x := h.more()
 	if x.waits != w {
-		x.waits, x.since = w, now.UnixNano()
+		x.waits, x.since = w, s.srv.clock(now)
 	}
 	depth := s.waitDepth(w, now, 1)
-	due := time.Unix(0, x.since).Add(time.Duration(depth) * s.srv.cfg.AfterTimeout)
-	if now.Before(due) {
-		s.arm(due)
+	left := time.Duration(depth)*s.srv.cfg.AfterTimeout - s.srv.elapsed(now, x.since)
+	if left > 0 {
+		s.arm(now.Add(left))
 		return true
 	}
 	x.passed = w

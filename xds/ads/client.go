@@ -1,32 +1,37 @@
 package ads
 
-// CloseWhere closes the streams of the clients that match: their pods are gone.
-// It returns how many there were.
-func (srv *Server) CloseWhere(match func(*Client) bool) int {
-	n := 0
-	for _, s := range srv.list() {
-		if match(s.client.Load()) {
-			n++
+import (
+	"maps"
+	"slices"
+
+	"github.com/fairlead/fairlead/mesh"
+)
+
+// RefreshPods tells the server which pods changed or are gone. Of their clients,
+// if connected, Config.Refresh is asked: the stream of one that is gone is closed;
+// for one that changed all that the stream holds is resolved again, and what
+// differs is sent. The work follows the number of pods that are named.
+func (srv *Server) RefreshPods(pods ...mesh.Name) {
+	for _, s := range srv.streamsOf(pods) {
+		if !s.refresh() {
 			s.cut()
 		}
 	}
-	return n
 }
 
-// UpdateClient calls update with every client. If it returns another one (not
-// nil, not the same pointer), that takes the place of the old: all that the
-// stream holds is resolved again, and what differs is sent. It returns how many
-// clients changed. update must not modify its argument.
-func (srv *Server) UpdateClient(update func(*Client) *Client) int {
-	n := 0
-	for _, s := range srv.list() {
-		old := s.client.Load()
-		if c := update(old); c != nil && c != old {
-			n++
-			s.setClient(c)
-		}
+// refresh brings the client up to date. It reports false if it is gone.
+func (s *stream) refresh() bool {
+	if s.srv.cfg.Refresh == nil {
+		return true
 	}
-	return n
+	s.refreshing.Lock()
+	defer s.refreshing.Unlock()
+	old := s.client.Load()
+	c := s.srv.cfg.Refresh(old)
+	if c != nil && c != old {
+		s.setClient(c)
+	}
+	return c != nil
 }
 
 func (s *stream) setClient(c *Client) {
@@ -37,7 +42,7 @@ func (s *stream) setClient(c *Client) {
 	}
 	s.client.Store(c)
 	for t := range s.sets {
-		for _, h := range append([]*held(nil), s.sets[t]...) {
+		for _, h := range slices.Clone(s.sets[t]) {
 			s.reresolve(h)
 		}
 	}
@@ -89,15 +94,9 @@ func (s *stream) renameWildcard(c *Client, t Type) {
 			continue
 		}
 		names[name] = true
-		h, err := s.hold(t, name)
-		if err != nil {
-			s.srv.log.Error("a client holds too much to be given what its wildcard names", "client", s.label(), "error", err)
-			continue
-		}
-		h.flags |= wild
-		s.mark(h)
 	}
-	for _, h := range append([]*held(nil), s.sets[t]...) {
+	s.holdAll(t, slices.Sorted(maps.Keys(names)), "", wild)
+	for _, h := range slices.Clone(s.sets[t]) {
 		if h.is(wild) && !names[h.e.key.Name] {
 			h.flags &^= wild
 			s.mark(h)

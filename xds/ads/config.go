@@ -3,6 +3,7 @@ package ads
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"time"
@@ -22,6 +23,11 @@ type Config struct {
 	// as Unauthenticated with the error's text. It may do I/O; ctx ends with the
 	// stream or after AuthTimeout.
 	Authenticate func(ctx context.Context, bearer string) (*Client, error)
+	// Refresh says what is now of a client that Authenticate returned: the argument
+	// if nothing changed, another Client, or nil if its pod is gone. Pod and PodUID
+	// stay. It is asked when a stream has been admitted, and by Server.RefreshPods.
+	// It must not modify its argument or block. Optional: then nothing ever changes.
+	Refresh func(*Client) *Client
 	// Log defaults to slog.Default.
 	Log *slog.Logger
 
@@ -61,12 +67,15 @@ type Config struct {
 	// StickyLimit is how many sticky resources a client may hold under their own
 	// keys before it gets Overflower.Overflow: 4096.
 	StickyLimit int
-	// MaxHeld is how many resources a client may hold in all before its stream is
-	// refused: 20,000.
+	// MaxHeld is how many resources a client may hold in all, clusters three quarters
+	// of it: 20,000, and not more than 40,000. Names beyond that are answered with
+	// "there is none".
 	MaxHeld int
 	// Workers is how many builds run at once, at least 2: half the processors.
 	Workers int
 }
+
+const defaultMaxHeld = 20_000
 
 func (c Config) withDefaults() (Config, error) {
 	switch {
@@ -93,9 +102,12 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.ScopeNames, 256)
 	setDefault(&c.ScopeWorkloads, 10_000)
 	setDefault(&c.StickyLimit, 4096)
-	setDefault(&c.MaxHeld, 20_000)
+	setDefault(&c.MaxHeld, defaultMaxHeld)
 	setDefault(&c.Workers, runtime.GOMAXPROCS(0)/2)
 	c.Workers = max(c.Workers, 2)
+	if c.MaxHeld > maxRequestNames {
+		return c, fmt.Errorf("ads: Config.MaxHeld is %d; at most %d names fit one request, so that no client could reconnect with more", c.MaxHeld, maxRequestNames)
+	}
 	return c, nil
 }
 

@@ -54,8 +54,11 @@ type published struct {
 	// good is the last version that some client acknowledged; nil if none was.
 	// It may be cur.
 	good *version
-	// bad reports that cur is quarantined: a client rejected it and none has
-	// acknowledged it.
+	// by is the first pod that rejected cur while nobody had acknowledged it
+	// (stream.pod); "" if none did.
+	by string
+	// bad reports that cur is quarantined: two pods rejected it and no client has
+	// acknowledged it. One alone could withhold anything from everyone.
 	bad bool
 }
 
@@ -131,11 +134,11 @@ func (e *entry) publish(v *version, list []*held) []*held {
 	if old := e.state.Load(); old != nil {
 		next.good = old.good
 		if v.same(old.cur) {
-			next.bad = old.bad
+			next.by, next.bad = old.by, old.bad
 			v.acked.Store(old.cur.acked.Load())
 		}
 		if v.same(old.good) {
-			next.good, next.bad = v, false
+			next.good, next.by, next.bad = v, "", false
 			v.acked.Store(true)
 		}
 	}
@@ -192,21 +195,33 @@ func (e *entry) accept(v *version) (lifted bool) {
 		e.state.Store(&published{cur: p.cur, good: p.cur})
 		return p.bad
 	case p.good == nil || v.builtAt.After(p.good.builtAt):
-		e.state.Store(&published{cur: p.cur, good: v, bad: p.bad})
+		e.state.Store(&published{cur: p.cur, good: v, by: p.by, bad: p.bad})
 		return p.bad
 	}
 	return false
 }
 
-// reject notes that a client rejected v. It reports whether v is now withheld
-// from everyone.
-func (e *entry) reject(v *version) (quarantined bool) {
+// rejection is what a client's rejection of a version means for the others.
+type rejection uint8
+
+const (
+	rejectedAlone rejection = iota // nothing: others took it, or it is known
+	rejectedFirst                  // nothing yet: nobody else has answered it
+	rejectedByTwo                  // it is withheld from everyone from now on
+)
+
+// reject notes that the pod by rejected v.
+func (e *entry) reject(v *version, by string) rejection {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p := e.state.Load()
-	if p == nil || !p.cur.same(v) || p.bad || p.cur.acked.Load() {
-		return false
+	switch {
+	case p == nil || !p.cur.same(v) || p.bad || p.cur.acked.Load() || p.by == by:
+		return rejectedAlone
+	case p.by == "":
+		e.state.Store(&published{cur: p.cur, good: p.good, by: by})
+		return rejectedFirst
 	}
-	e.state.Store(&published{cur: p.cur, good: p.good, bad: true})
-	return true
+	e.state.Store(&published{cur: p.cur, good: p.good, by: p.by, bad: true})
+	return rejectedByTwo
 }

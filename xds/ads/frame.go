@@ -101,6 +101,7 @@ type response struct {
 	nonce   uint64
 	sentAt  time.Time
 	items   []item
+	names   []string        // further ones, of a removal: nothing is kept of them
 	size    int             // of the resources, bytes
 	bufs    mem.BufferSlice // nil once it is sent
 
@@ -141,6 +142,9 @@ func (r *response) seal(nonce uint64, now time.Time) {
 	if r.removal {
 		for _, it := range r.items {
 			tail = appendString(tail, fieldRemoved, it.h.e.key.Name)
+		}
+		for _, name := range r.names {
+			tail = appendString(tail, fieldRemoved, name)
 		}
 	}
 	var digits [20]byte

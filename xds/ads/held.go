@@ -54,7 +54,7 @@ type heldExt struct {
 	rejected, reason string
 	// since is when the wait for others began (Built.After), and for which version;
 	// passed is the version for which it has been given up.
-	since  int64 // Unix nanoseconds; 0: not waiting
+	since  int64 // Server.clock; 0: not waiting
 	waits  *version
 	passed *version
 	issue  *issuing // of a private resource
@@ -91,8 +91,9 @@ func (h *held) rejects(v *version) bool {
 }
 
 // want returns the version that the client is to have: the newest, unless that
-// is withheld from it or from everyone. nil means to leave it as it is: nothing
-// has been built, or there is no good version.
+// is withheld from it or from everyone. Then it is the last good one, or if none
+// is known what the client has: the server may have started after that was made.
+// nil means to leave it as it is: nothing has been built, or there is no other.
 func (h *held) want() *version {
 	if !h.wanted() {
 		return absentVersion
@@ -102,18 +103,34 @@ func (h *held) want() *version {
 		return nil
 	}
 	v := p.cur
-	if p.bad {
-		if v = p.good; v == nil {
-			if h.e.sticky || h.e.private {
-				return h.acked
-			}
-			return absentVersion
-		}
+	switch {
+	case !p.bad:
+	case p.good != nil:
+		v = p.good
+	case h.acked != nil && !h.acked.absent:
+		return h.acked
+	case !h.e.sticky:
+		return absentVersion
+		// What is sticky is answered even so: this client may well take it.
 	}
-	if h.rejects(v) {
+	switch {
+	case !h.rejects(v):
+		return v
+	case h.acked != nil || h.e.sticky || h.e.private:
 		return h.acked
 	}
-	return v
+	return absentVersion
+}
+
+// needs returns the version whose Refs the client needs: that of want. What one
+// that this server did not make refers to is not known; the newest is as near to
+// it as can be.
+func (h *held) needs() *version {
+	w := h.want()
+	if w == foreignVersion {
+		return h.e.state.Load().cur // not nil, or want had returned nil
+	}
+	return w
 }
 
 // heldSet is the resources of a stream of one type, by name.

@@ -21,23 +21,18 @@ func (s *stream) push() {
 		if r == nil {
 			s.pushing = false
 			s.checkSynced()
-			retouch := s.retouch
-			s.retouch = nil
-			s.mu.Unlock()
-			for _, e := range retouch {
-				s.srv.tellHolders(e)
-			}
+			s.unlock()
 			return
 		}
 		s.mu.Unlock()
-		s.sendSince.Store(now.UnixNano())
+		s.sendSince.Store(s.srv.clock(now))
 		err := s.wire.SendMsg(r)
 		s.sendSince.Store(0)
 		r.bufs = nil // the record stays until the answer comes, the bytes need not
 		if err != nil {
 			s.mu.Lock()
 			s.pushing, s.closed = false, true
-			s.mu.Unlock()
+			s.unlock()
 			s.cut()
 			return
 		}
@@ -82,7 +77,7 @@ type left struct {
 func (s *stream) additions(t Type, now time.Time, rest *left) (r *response) {
 	list := s.dirty[t]
 	ts := &s.types[t]
-	if len(list) == 0 && !ts.empty {
+	if len(list) == 0 && !ts.empty && len(ts.untold) == 0 {
 		return nil
 	}
 	// Envoy takes the first response of a type for all that there is, and goes on.
@@ -124,6 +119,9 @@ func (s *stream) additions(t Type, now time.Time, rest *left) (r *response) {
 	s.dirty[t] = append(keep, s.dirty[t]...)
 	if len(s.dirty[t]) == 0 && cap(s.dirty[t]) > 4 {
 		s.dirty[t] = nil
+	}
+	if r == nil && len(ts.untold) > 0 {
+		r = s.tellRefused(t)
 	}
 	if r == nil && ts.empty && !waits {
 		r = newResponse(t)
@@ -264,14 +262,14 @@ func (s *stream) commit(r *response, now time.Time) *response {
 	ts.empty = false
 	ts.sent++
 	if len(s.inflight) == 0 {
-		s.ackSince.Store(now.UnixNano())
+		s.ackSince.Store(s.srv.clock(now))
 	}
 	s.inflight = append(s.inflight, r)
 	c := &s.srv.stats
 	c.pushes.Add(1)
 	c.bytes.Add(int64(r.bufs.Len()))
 	if r.removal {
-		c.removals.Add(int64(len(r.items)))
+		c.removals.Add(int64(len(r.items) + len(r.names)))
 	} else {
 		c.resources.Add(int64(len(r.items)))
 	}
@@ -317,7 +315,7 @@ func (s *stream) plan(h *held, now time.Time) (action, *version) {
 	case !h.is(resend) && h.sent.same(w):
 		s.adopt(h, w)
 		return doNothing, nil
-	case !h.is(resend) && s.blocked(h, w, now):
+	case !(h.is(resend) && h.acked.same(w)) && s.blocked(h, w, now):
 		return doWait, nil
 	case w.blob.buf == nil: // private, and sent before: nobody has the bytes
 		s.issue(h, "")

@@ -1,6 +1,10 @@
 package ads
 
-import "time"
+import (
+	"context"
+	"log/slog"
+	"time"
+)
 
 // privateRetry is how long after a rejection a private resource is made anew.
 const privateRetry = 30 * time.Second
@@ -15,7 +19,12 @@ func (s *stream) reject(x *response, reason string, now time.Time) {
 	}
 	if x.removal || len(x.items) == 0 {
 		// There is nothing to keep back: the client is taken to have done it.
-		s.srv.log.Error("a client rejected a removal", "client", s.label(), "type", x.typ.String(), "reason", reason)
+		level := slog.LevelDebug
+		if s.first(warnedRemoval) {
+			level = slog.LevelError
+		}
+		s.srv.log.Log(context.Background(), level, "a client rejected a removal; more of that from it is logged at debug level",
+			"client", s.label(), "type", x.typ.String(), "reason", reason)
 		s.accept(x, now)
 		return
 	}
@@ -34,26 +43,28 @@ func (s *stream) reject(x *response, reason string, now time.Time) {
 	}
 }
 
-// withhold keeps v from the client from now on, and from everyone if nobody has
-// acknowledged it: its predecessor stays. New content ends that.
+// withhold keeps v from the client from now on, and from everyone once a second
+// pod has rejected it and nobody acknowledged it: its predecessor stays. New
+// content ends that. What one client does again and again is logged once.
 func (s *stream) withhold(h *held, v *version, reason string, now time.Time) {
 	x := h.more()
 	x.rejected, x.reason = v.blob.id, reason
-	everyone := h.e.reject(v)
 	if h.e.private {
 		x.issue.at = now.Add(privateRetry)
 		s.arm(x.issue.at)
 	}
-	if everyone {
+	level, text := slog.LevelDebug, "a client rejected a resource; it keeps what it has"
+	switch h.e.reject(v, s.pod()) {
+	case rejectedByTwo:
 		s.srv.stats.quarantined.Add(1)
 		s.retouch = append(s.retouch, h.e)
+		level, text = slog.LevelError, "a second client rejected a resource; it is sent to nobody until its content changes, the last good version stays"
+	case rejectedFirst:
+		level, text = slog.LevelError, "a client rejected a resource that nobody has acknowledged; it keeps what it has"
+		fallthrough
+	case rejectedAlone:
+		s.srv.stats.withheld.Add(1)
 	}
-	if everyone || h.e.private {
-		s.srv.log.Error("a client rejected a resource; it is sent to nobody until its content changes, the last good version stays",
-			"client", s.label(), "resource", h.e.key.String(), "version", v.blob.id, "reason", reason)
-		return
-	}
-	s.srv.stats.withheld.Add(1)
-	s.srv.log.Debug("a client rejected a resource; it keeps the last good version",
+	s.srv.log.Log(context.Background(), level, text,
 		"client", s.label(), "resource", h.e.key.String(), "version", v.blob.id, "reason", reason)
 }

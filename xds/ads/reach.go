@@ -10,21 +10,26 @@ import "slices"
 // in it would be let go before the stream ends.
 
 // hold returns the record of a resource, making it if need be. A new one has no
-// reason to be held yet: the caller adds one and marks it.
-func (s *stream) hold(t Type, name string) (*held, error) {
+// reason to be held yet: the caller adds one and marks it. nil means that the
+// client holds too much already (full).
+func (s *stream) hold(t Type, name string) *held {
 	i, ok := s.sets[t].search(name)
 	if ok {
-		return s.sets[t][i], nil
+		return s.sets[t][i]
 	}
-	if s.count >= s.srv.cfg.MaxHeld {
-		return nil, errTooMany(s.srv.cfg.MaxHeld)
+	if s.full(t) {
+		return nil
 	}
 	e, over := s.entryOf(t, name)
 	h := &held{s: s, e: e, flags: over}
+	if n := s.missing[h.ref()]; n > 0 {
+		h.refs = n
+		delete(s.missing, h.ref())
+	}
 	s.sets[t] = slices.Insert(s.sets[t], i, h)
 	s.count++
 	s.join(h)
-	return h, nil
+	return h
 }
 
 // entryOf resolves a name for the client, and takes hold of the entry. over is
@@ -42,7 +47,7 @@ func (s *stream) entryOf(t Type, name string) (e *entry, over uint16) {
 	}
 	if s.srv.overflow != nil && s.sticky >= s.srv.cfg.StickyLimit && s.srv.source.Sticky(k) {
 		s.srv.stats.overflows.Add(1)
-		if s.sticky == s.srv.cfg.StickyLimit {
+		if s.first(warnedSticky) {
 			s.srv.log.Warn("a client calls more addresses than it may hold; calls to further pods with a sidecar are refused. "+
 				"If it is meant to call every pod (to read metrics, say), take those calls out of its redirection",
 				"client", s.label(), "limit", s.srv.cfg.StickyLimit, "next", name)
@@ -112,11 +117,12 @@ func (s *stream) drop(h *held) {
 		}
 	}
 	s.leave(h)
+	s.readmit()
 }
 
 // recount notes which version the client is to have, and counts what it refers to.
 func (s *stream) recount(h *held) {
-	w := h.want()
+	w := h.needs()
 	if w == nil || h.is(dead) {
 		return
 	}
@@ -168,10 +174,9 @@ func (s *stream) addRefs(v *version) {
 		if r.Type >= numTypes {
 			continue
 		}
-		c, err := s.hold(r.Type, r.Name)
-		if err != nil {
-			s.srv.stats.refsRefused.Add(1)
-			s.srv.log.Error("a client holds too much to be given what another resource needs", "client", s.label(), "resource", r.String(), "error", err)
+		c := s.hold(r.Type, r.Name)
+		if c == nil {
+			s.missRef(r)
 			continue
 		}
 		c.refs++
@@ -185,7 +190,8 @@ func (s *stream) dropRefs(v *version) {
 			continue
 		}
 		c := s.get(r)
-		if c == nil || c.refs == 0 {
+		if c == nil {
+			s.unmissRef(r)
 			continue
 		}
 		if c.refs--; c.refs == 0 {

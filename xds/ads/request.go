@@ -9,11 +9,12 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Bounds of one request. Envoy names what it holds when it reconnects, so these
-// bound what a sidecar can hold across streams.
+// Bounds of one request. Envoy names what it holds and what it wants when it
+// reconnects, so they are above what a client may hold (Config.MaxHeld): a request
+// that is refused comes again, for ever. Each of the three lists has its own.
 const (
-	maxRequestBytes = 4 << 20
-	maxRequestNames = 20_000
+	maxRequestBytes = 8 << 20
+	maxRequestNames = 2 * defaultMaxHeld
 	maxNameBytes    = 1024
 	maxNodeBytes    = 256
 	maxErrorBytes   = 512
@@ -33,6 +34,7 @@ type request struct {
 	nonce       uint64            // 0: none, or not one of ours
 	rejected    bool
 	reason      string // of the rejection
+	excess      int    // names beyond maxRequestNames, which were left out
 }
 
 // reset makes r ready for the next request.
@@ -42,7 +44,7 @@ var errTruncated = errors.New("truncated field")
 
 // decode reads the wire form of envoy.service.discovery.v3.DeltaDiscoveryRequest.
 func (r *request) decode(b []byte) error {
-	names := 0
+	var names [8]int // by field
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -62,8 +64,9 @@ func (r *request) decode(b []byte) error {
 		}
 		b = b[n:]
 		if num >= 3 && num <= 5 {
-			if names++; names > maxRequestNames {
-				return fmt.Errorf("more than %d names in one request", maxRequestNames)
+			if names[num]++; names[num] > maxRequestNames {
+				r.excess++
+				continue
 			}
 		}
 		if err := r.field(num, v); err != nil {

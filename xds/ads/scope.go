@@ -30,12 +30,29 @@ func (sc *scopes) learn(w mesh.Workload, r Ref) {
 	}
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
+	sc.of(w).Add(r, struct{}{})
+}
+
+// learnOld learns r if it is not known and there is room.
+func (sc *scopes) learnOld(w mesh.Workload, r Ref) {
+	if w == (mesh.Workload{}) {
+		return
+	}
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if set := sc.of(w); set.Len() < sc.perWorkload && !set.Contains(r) {
+		set.Add(r, struct{}{})
+	}
+}
+
+// of returns the set of a workload. Called under mu.
+func (sc *scopes) of(w mesh.Workload) *simplelru.LRU[Ref, struct{}] {
 	set, ok := sc.workloads.Get(w)
 	if !ok {
 		set, _ = simplelru.NewLRU[Ref, struct{}](sc.perWorkload, nil)
 		sc.workloads.Add(w, set)
 	}
-	set.Add(r, struct{}{})
+	return set
 }
 
 // names returns what is known of a workload, the oldest first.
@@ -63,4 +80,11 @@ func (s *stream) learn(h *held) {
 	if h.e.sticky {
 		s.srv.scopes.learn(s.client.Load().Workload, h.ref())
 	}
+}
+
+// learnReported notes that the client says it has h from an earlier stream. That
+// says nothing about when it was used: what is known keeps its place, and nothing
+// is forgotten for it.
+func (s *stream) learnReported(h *held) {
+	s.srv.scopes.learnOld(s.client.Load().Workload, h.ref())
 }

@@ -36,7 +36,7 @@ type Key struct {
 
 // Client is what a Source may know of the proxy at the other end. It is set
 // once, when the stream is admitted; a change of any field makes a new Client
-// (Server.UpdateClient).
+// (Config.Refresh).
 type Client struct {
 	Identity mesh.Identity
 	Pod      mesh.Name

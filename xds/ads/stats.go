@@ -12,6 +12,7 @@ type counters struct {
 	acks, ackNanos, nacks, quarantined, withheld      atomic.Int64
 	strayAnswers, unknownTypes                        atomic.Int64
 	afterTimeouts, stickyLost, overflows, refsRefused atomic.Int64
+	namesRefused                                      atomic.Int64
 	builds, buildErrors, buildNanos                   atomic.Int64
 	cacheHits, cacheMisses                            atomic.Int64
 	issues, issueErrors, issueNanos                   atomic.Int64
@@ -42,6 +43,7 @@ type Stats struct {
 	StickyLost    int64 // removals that the source asked for and must not
 	Overflows     int64 // sticky resources given as Overflower.Overflow
 	RefsRefused   int64 // references not followed: Config.MaxHeld
+	NamesRefused  int64 // names that a client asked for beyond Config.MaxHeld
 	Builds        int64
 	BuildErrors   int64
 	BuildTime     time.Duration // sum, encoding included
@@ -83,6 +85,7 @@ func (srv *Server) Stats() Stats {
 		StickyLost:    c.stickyLost.Load(),
 		Overflows:     c.overflows.Load(),
 		RefsRefused:   c.refsRefused.Load(),
+		NamesRefused:  c.namesRefused.Load(),
 		Builds:        c.builds.Load(),
 		BuildErrors:   c.buildErrors.Load(),
 		BuildTime:     time.Duration(c.buildNanos.Load()),

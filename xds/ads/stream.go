@@ -36,7 +36,7 @@ type stream struct {
 	// Atomic.
 	client atomic.Pointer[Client]
 	// sendSince is when the present send began; ackSince when the oldest unanswered
-	// response was sent. Unix nanoseconds, 0: none.
+	// response was sent. Server.clock, 0: none.
 	sendSince atomic.Int64
 	ackSince  atomic.Int64
 
@@ -65,6 +65,10 @@ type stream struct {
 	removalSince  time.Time // since when a removal waits; zero: none does
 	afterWarned   time.Time // when it was last logged that a wait was given up
 	retouch       []*entry  // whose other holders are to be told, after mu
+
+	missing map[Ref]int32 // references to what there was no room for, counted
+	warned  uint8         // see first
+	asks    bucket        // of private resources
 }
 
 // typeState is what the client subscribes to, of one type.
@@ -75,6 +79,7 @@ type typeState struct {
 	empty      bool
 	prefixes   []string // of VirtualHost: "<route configuration>/"
 	subscribed int32
+	untold     []string // refused, and to be answered
 
 	sent, acked, nacked uint32 // responses
 }
@@ -134,7 +139,7 @@ func (s *stream) kick() {
 
 func (s *stream) hasWork() bool {
 	for t := range s.dirty {
-		if len(s.dirty[t]) > 0 || s.types[t].empty {
+		if len(s.dirty[t]) > 0 || s.types[t].empty || len(s.types[t].untold) > 0 {
 			return true
 		}
 	}
@@ -142,11 +147,11 @@ func (s *stream) hasWork() bool {
 }
 
 // handle works off one request.
-func (s *stream) handle(r *request) error {
+func (s *stream) handle(r *request) {
 	if !r.known {
 		s.srv.stats.unknownTypes.Add(1)
 		s.srv.log.Debug("a client asks for a type that is not served", "client", s.label(), "type", r.typeURL)
-		return nil
+		return
 	}
 	now := time.Now()
 	s.mu.Lock()
@@ -157,16 +162,20 @@ func (s *stream) handle(r *request) error {
 	if r.nonce != 0 {
 		s.answer(r, now)
 	}
-	err := s.subscribe(r, now)
+	s.subscribe(r, now)
 	s.kick()
 	s.checkSynced()
+	s.unlock()
+}
+
+// unlock unlocks mu, and tells the other streams what concerns them.
+func (s *stream) unlock() {
 	retouch := s.retouch
 	s.retouch = nil
 	s.mu.Unlock()
 	for _, e := range retouch {
 		s.srv.tellHolders(e)
 	}
-	return err
 }
 
 // tellHolders has every holder of e look at it again.
@@ -185,17 +194,15 @@ func (s *stream) read() error {
 		if err := s.wire.RecvMsg(&r); err != nil {
 			return err
 		}
-		if err := s.handle(&r); err != nil {
-			return err
-		}
+		s.handle(&r)
 	}
 }
 
 // end lets go of all that the stream holds.
 func (s *stream) end() {
-	s.srv.timers.remove(s)
 	s.mu.Lock()
 	s.closed = true
+	s.srv.timers.remove(s) // after closed: who arms it looks at that, under mu
 	s.synced()
 	release := make([]*entry, 0, s.count)
 	for t := range s.sets {
@@ -210,7 +217,7 @@ func (s *stream) end() {
 	}
 	s.inflight = nil
 	s.ackSince.Store(0)
-	s.mu.Unlock()
+	s.unlock()
 	s.srv.cache.release(release...)
 }
 

@@ -1,12 +1,10 @@
 package ads
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // subscribe follows the rules of the delta protocol (Envoy's xds_protocol, "How
@@ -22,35 +20,31 @@ import (
 //
 // A subscription to a virtual host's name without "/" is that of a route
 // configuration to all of its virtual hosts.
-func (s *stream) subscribe(r *request, now time.Time) error {
+func (s *stream) subscribe(r *request, now time.Time) {
 	t := r.typ
 	ts := &s.types[t]
 	first := !ts.seen
 	ts.seen = true
 	if first && len(r.subscribe) == 0 && (t == Cluster || t == Listener || t == VirtualHost) {
-		if err := s.wildcard(t, "", len(r.initial) == 0); err != nil {
-			return err
-		}
+		s.wildcard(t, "", len(r.initial) == 0)
 	}
 	for _, name := range r.subscribe {
-		var err error
 		switch {
 		case name == "":
 		case name == "*":
-			err = s.wildcard(t, "", len(r.initial) == 0)
+			s.wildcard(t, "", len(r.initial) == 0)
 		case t == VirtualHost && !strings.Contains(name, "/"):
-			err = s.wildcard(t, name+"/", false)
+			s.wildcard(t, name+"/", false)
 		default:
-			err = s.subscribeName(t, name, first)
-		}
-		if err != nil {
-			return err
+			s.subscribeName(t, name, first)
 		}
 	}
 	if first {
-		if err := s.report(t, r.initial, now); err != nil {
-			return err
-		}
+		s.report(t, r.initial, now)
+	}
+	if r.excess > 0 {
+		s.srv.stats.namesRefused.Add(int64(r.excess))
+		s.warnFull(Ref{Type: t})
 	}
 	for _, name := range r.unsubscribe {
 		switch {
@@ -62,13 +56,13 @@ func (s *stream) subscribe(r *request, now time.Time) error {
 			s.unsubscribeName(t, name)
 		}
 	}
-	return nil
 }
 
-func (s *stream) subscribeName(t Type, name string, first bool) error {
-	h, err := s.hold(t, name)
-	if err != nil {
-		return err
+func (s *stream) subscribeName(t Type, name string, first bool) {
+	h := s.hold(t, name)
+	if h == nil {
+		s.refuse(t, name)
+		return
 	}
 	if !h.is(explicit) {
 		s.types[t].subscribed++
@@ -80,7 +74,6 @@ func (s *stream) subscribeName(t Type, name string, first bool) error {
 	}
 	s.learn(h)
 	s.mark(h)
-	return nil
 }
 
 func (s *stream) unsubscribeName(t Type, name string) {
@@ -103,43 +96,43 @@ func (s *stream) unsubscribeName(t Type, name string) {
 // wildcard subscribes to all resources of t whose names begin with prefix:
 // those that the source names, and what the client's workload has asked for
 // before. With answer the client waits for a response even if there are none.
-func (s *stream) wildcard(t Type, prefix string, answer bool) error {
+func (s *stream) wildcard(t Type, prefix string, answer bool) {
 	ts := &s.types[t]
 	if prefix == "" {
 		if ts.wildcard {
-			return nil
+			return
 		}
 		ts.wildcard = true
 	} else {
 		if slices.Contains(ts.prefixes, prefix) {
-			return nil
+			return
 		}
 		ts.prefixes = append(ts.prefixes, prefix)
 	}
 	ts.empty = answer
-	for _, h := range s.sets[t] {
+	for _, h := range slices.Clone(s.sets[t]) { // to mark one may hold another
 		s.mark(h)
 	}
 	c := s.client.Load()
-	if err := s.holdAll(t, s.srv.source.Wildcard(c, t), prefix, wild); err != nil {
-		return err
-	}
-	return s.holdAll(t, s.srv.scopes.names(c.Workload, t), prefix, scope)
+	s.holdAll(t, s.srv.source.Wildcard(c, t), prefix, wild)
+	s.holdAll(t, s.srv.scopes.names(c.Workload, t), prefix, scope)
 }
 
-func (s *stream) holdAll(t Type, names []string, prefix string, reason uint16) error {
+// holdAll has the client hold names that it did not name itself.
+func (s *stream) holdAll(t Type, names []string, prefix string, reason uint16) {
 	for _, name := range names {
 		if !strings.HasPrefix(name, prefix) {
 			continue
 		}
-		h, err := s.hold(t, name)
-		if err != nil {
-			return err
+		h := s.hold(t, name)
+		if h == nil {
+			s.srv.stats.namesRefused.Add(1)
+			s.warnFull(Ref{t, name})
+			continue
 		}
 		h.flags |= reason
 		s.mark(h)
 	}
-	return nil
 }
 
 func (s *stream) unwildcard(t Type, prefix string) {
@@ -174,17 +167,20 @@ func (s *stream) forget(h *held) {
 
 // report takes what a reconnecting client says it has. Equal versions are not
 // sent again. What nothing needs is held for a while, since the client may not
-// have named yet what needs it, and then removed; what is sticky stays.
-func (s *stream) report(t Type, initial map[string]string, now time.Time) error {
+// have named yet what needs it, and then removed; what is sticky stays. What
+// there is no room for is left to the client as it is.
+func (s *stream) report(t Type, initial map[string]string, now time.Time) {
 	byReport := false
-	for name, version := range initial {
+	for _, name := range slices.Sorted(maps.Keys(initial)) {
+		version := initial[name]
 		h := s.sets[t].get(name)
 		if h == nil && !s.underWildcard(t, name) {
 			continue
 		}
-		h, err := s.hold(t, name)
-		if err != nil {
-			return err
+		if h = s.hold(t, name); h == nil {
+			s.srv.stats.namesRefused.Add(1)
+			s.warnFull(Ref{t, name})
+			continue
 		}
 		h.more().reported = version
 		if h.ext.reported == "" {
@@ -194,7 +190,7 @@ func (s *stream) report(t Type, initial map[string]string, now time.Time) error 
 		byReport = true
 		if h.e.sticky {
 			h.flags |= kept
-			s.learn(h)
+			s.learnReported(h)
 		}
 		s.mark(h)
 	}
@@ -202,7 +198,6 @@ func (s *stream) report(t Type, initial map[string]string, now time.Time) error 
 		s.reportedUntil = now.Add(s.srv.cfg.ReportedGrace)
 		s.arm(s.reportedUntil)
 	}
-	return nil
 }
 
 // compare finds out whether the version that the client reports is one of ours.
@@ -231,15 +226,22 @@ func (s *stream) compare(h *held) bool {
 	return true
 }
 
-// dropReported ends the grace of what is held by report alone.
+// dropReported ends the grace of what is held by report alone. It goes on while
+// the client keeps a version that this server did not make (since it rejected
+// ours, say): what that refers to is not known.
 func (s *stream) dropReported(now time.Time) {
 	if s.unbuilt() && now.Before(s.reportedUntil.Add(2*s.srv.cfg.ReportedGrace)) {
 		s.arm(now.Add(s.srv.cfg.ReportedGrace / 2))
 		return
 	}
+	if s.holdsForeign() {
+		s.reportedUntil = now.Add(s.srv.cfg.ReportedGrace)
+		s.arm(s.reportedUntil)
+		return
+	}
 	s.reportedUntil = time.Time{}
 	for t := range s.sets {
-		for _, h := range s.sets[t] {
+		for _, h := range slices.Clone(s.sets[t]) {
 			if h.is(reported) {
 				h.flags &^= reported
 				s.mark(h)
@@ -260,6 +262,15 @@ func (s *stream) unbuilt() bool {
 	return false
 }
 
-func errTooMany(limit int) error {
-	return status.Errorf(codes.ResourceExhausted, "the stream would hold more than %d resources", limit)
+// holdsForeign reports that the client keeps something that this server did not
+// make, and does not replace.
+func (s *stream) holdsForeign() bool {
+	for t := range s.sets {
+		for _, h := range s.sets[t] {
+			if h.want() == foreignVersion {
+				return true
+			}
+		}
+	}
+	return false
 }

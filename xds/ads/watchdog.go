@@ -18,7 +18,7 @@ func (srv *Server) watchdog(ctx context.Context) {
 			for _, s := range srv.stalled(now) {
 				srv.stats.stalledCut.Add(1)
 				srv.log.Warn("a client is cut off: it does not read or does not answer", "client", s.label(), "remote", s.remote,
-					"sending", since(now, s.sendSince.Load()), "unanswered", since(now, s.ackSince.Load()))
+					"sending", srv.elapsed(now, s.sendSince.Load()), "unanswered", srv.elapsed(now, s.ackSince.Load()))
 				s.cut()
 			}
 		}
@@ -29,17 +29,22 @@ func (srv *Server) stalled(now time.Time) (list []*stream) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for _, s := range srv.streams {
-		if since(now, s.sendSince.Load()) > srv.cfg.SendDeadline || since(now, s.ackSince.Load()) > srv.cfg.AckDeadline {
+		if srv.elapsed(now, s.sendSince.Load()) > srv.cfg.SendDeadline || srv.elapsed(now, s.ackSince.Load()) > srv.cfg.AckDeadline {
 			list = append(list, s)
 		}
 	}
 	return list
 }
 
-// since returns how long ago t was (Unix nanoseconds), 0 if t is 0.
-func since(now time.Time, t int64) time.Duration {
+// clock makes a time.Now that fits an atomic: nanoseconds since the server was
+// made, never 0. They are counted by the monotonic clock, so that a step of the
+// wall clock (a virtual machine that was asleep, NTP) is no deadline.
+func (srv *Server) clock(now time.Time) int64 { return int64(now.Sub(srv.start)) + 1 }
+
+// elapsed returns how long ago t was (see clock), 0 if t is 0.
+func (srv *Server) elapsed(now time.Time, t int64) time.Duration {
 	if t == 0 {
 		return 0
 	}
-	return now.Sub(time.Unix(0, t))
+	return time.Duration(srv.clock(now) - t)
 }

@@ -53,8 +53,8 @@ func NewInboundRoutes() *routev3.RouteConfiguration {
 	}
 }
 
-// everything routes all requests: those with a path (also "*", of OPTIONS), and
-// CONNECT, which has none.
+// everything routes all requests: those with a path, and CONNECT, which has none.
+// Envoy answers "OPTIONS *" itself, with a 404.
 func everything(name string, action func() *routev3.RouteAction) []*routev3.Route {
 	return []*routev3.Route{
 		{
