@@ -43,7 +43,7 @@ check-generated: ## Fail if make generate would change something
 	./hack/check-generated.sh
 
 bench: deps envoy ## Benchmarks beside their peers; writes build/bench.json
-	./hack/bench.sh
+	./hack/bench.sh $(ARGS)
 
 fuzz: ## Fuzz every fuzz target for a while; FUZZTIME=30s each
 	./hack/fuzz.sh

@@ -40,13 +40,13 @@ type Authority struct {
 	log         *slog.Logger
 	files       Files // zero: nothing to reload
 
-	// Atomic: what the authority signs with now.
-	state atomic.Pointer[issuer]
+	// Atomic: what the authority signs with now, and whom it trusts.
+	state atomic.Pointer[state]
 	roots feed
 
 	// reload guards the fields below and orders changes of state.
 	reload    sync.Mutex
-	loaded    digest // of the files that state was made from
+	loaded    digest // of the files that state.latest was made from
 	reloadErr error
 }
 
@@ -119,8 +119,7 @@ func (a *Authority) start(m material) error {
 	if err != nil {
 		return err
 	}
-	a.state.Store(s)
-	a.roots.publish(s.roots, s.keyID)
+	a.enter(&state{signer: s, latest: s, trust: s.roots})
 	return nil
 }
 
@@ -128,19 +127,21 @@ func (a *Authority) start(m material) error {
 func (a *Authority) TrustDomain() string { return a.trustDomain }
 
 // IssuerKeyID names the key that signs now; see Leaf.IssuerKeyID.
-func (a *Authority) IssuerKeyID() string { return a.state.Load().keyID }
+func (a *Authority) IssuerKeyID() string { return a.state.Load().signer.keyID }
 
-// Bundle returns the present set of roots.
-func (a *Authority) Bundle() Bundle { return a.state.Load().roots }
+// Bundle returns the present set of roots: those of the files, and after a change
+// of the files those of before, until Retire.
+func (a *Authority) Bundle() Bundle { return a.state.Load().trust }
 
 // Subscribe returns a channel that holds the present Bundle and then each new one,
-// until ctx ends and the channel is closed. The same one comes again when another
-// key signs (IssuerKeyID). A slow reader misses those in between, never the latest.
+// until ctx ends and the channel is closed. The same one comes again when a Promote
+// or a Retire has become due, or was done. A slow reader misses those in between,
+// never the latest.
 func (a *Authority) Subscribe(ctx context.Context) <-chan Bundle { return a.roots.subscribe(ctx) }
 
 // String says which authority this is; never its key.
 func (a *Authority) String() string {
-	s := a.state.Load()
+	s := a.state.Load().signer
 	return fmt.Sprintf("CA of %s, key %s, until %s", a.trustDomain, s.keyID, s.notAfter.UTC().Format(time.RFC3339))
 }
 

@@ -15,6 +15,11 @@
 //   - What the authority runs on has been tried: files that cannot sign a leaf
 //     which their own roots verify are refused at start, and ignored later, with the
 //     last good ones kept.
+//   - A change of the files takes effect in three steps, the last two when the
+//     caller says that everybody is ready: trust the new roots as well as the old,
+//     sign with the new key (Promote), trust the new roots only (Retire). So the
+//     whole CA can be replaced in one step. What is under way ends with the process:
+//     after a restart only what the files hold is known.
 //   - Private keys are in a Sensitive, which no formatter, encoder or logger can
 //     print. The authority keeps no key but its own.
 //

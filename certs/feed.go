@@ -10,19 +10,19 @@ import (
 type feed struct {
 	mu sync.Mutex
 	// Under mu.
-	last   Bundle
-	signer string // key id
-	subs   map[chan Bundle]struct{}
+	last  Bundle
+	stage string
+	subs  map[chan Bundle]struct{}
 }
 
-// publish makes b the latest, if it or the signer differs from the last one.
-func (f *feed) publish(b Bundle, signer string) {
+// publish makes b the latest, if the stage differs from the last one.
+func (f *feed) publish(b Bundle, stage string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if b.Equal(f.last) && signer == f.signer {
+	if stage == f.stage {
 		return
 	}
-	f.last, f.signer = b, signer
+	f.last, f.stage = b, stage
 	for c := range f.subs {
 		replace(c, b)
 	}

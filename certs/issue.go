@@ -32,7 +32,7 @@ func (a *Authority) Issue(ctx context.Context, id mesh.Identity) (Leaf, error) {
 	if err := a.checkIdentity(id); err != nil {
 		return Leaf{}, err
 	}
-	s := a.state.Load()
+	s := a.state.Load().signer
 	now := time.Now()
 	c, err := s.sign(leafTemplate(uriNames(id), now, a.ttl))
 	if err != nil {

@@ -176,7 +176,7 @@ func TestIdentitiesThatAreNotSigned(t *testing.T) {
 func TestRootIsConstrainedToItsTrustDomain(t *testing.T) {
 	a := selfSigned(t, quiet())
 	foreign := mesh.Identity{TrustDomain: "other.local", Account: web.Account}
-	c, err := a.state.Load().sign(leafTemplate(uriNames(foreign), time.Now(), time.Hour))
+	c, err := a.state.Load().signer.sign(leafTemplate(uriNames(foreign), time.Now(), time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,15 +29,17 @@ type issuer struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
 	keyID       string
-	roots       Bundle
+	// id tells signers apart: by key and by chain.
+	id    string
+	roots Bundle
 	// above are the certificates that go with every leaf, and their PEM.
 	above    []*x509.Certificate
 	abovePEM []byte
 	// notAfter is the first time at which one of the certificates above a leaf
 	// expires, on the path that lasts longest.
 	notAfter time.Time
-	// versionKey is the key of the MACs in versions. It is derived from the CA's key
-	// and chain, so that every replica has the same and a change of either makes
+	// versionKey is the key of the MACs in versions. It is derived from the CA's key,
+	// certificate and chain, so that every replica has the same and a change of either makes
 	// every version of before void.
 	versionKey []byte
 }
@@ -61,9 +63,11 @@ func newIssuer(m material, trustDomain string, now time.Time) (*issuer, error) {
 		}
 	}
 	var err error
-	if s.versionKey, err = versionKey(m.key, s.abovePEM); err != nil {
+	if s.versionKey, err = versionKey(m.key, s.certificate, s.abovePEM); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.keyName, err)
 	}
+	sum := sha256.Sum256(s.versionKey)
+	s.id = hex.EncodeToString(sum[:8])
 	if s.notAfter, err = s.try(m, trustDomain, now); err != nil {
 		return nil, err
 	}
@@ -159,13 +163,14 @@ func keyID(c *x509.Certificate) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func versionKey(key crypto.Signer, chainPEM []byte) ([]byte, error) {
+func versionKey(key crypto.Signer, signer *x509.Certificate, chainPEM []byte) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, err
 	}
 	h := hmac.New(sha256.New, der)
 	h.Write([]byte("fairlead leaf version\x00"))
+	h.Write(signer.Raw)
 	h.Write(chainPEM)
 	return h.Sum(nil), nil
 }

@@ -10,7 +10,8 @@ import (
 
 // Run reloads the files of the CA when they change, until ctx ends. The chain, the
 // key and the roots are taken together or not at all: files that do not fit
-// together, or cannot be read, are reported once and the last good ones kept.
+// together, or cannot be read, are reported once and the last good ones kept. What
+// they hold is used step by step: see Promote and Retire.
 // Run of an authority without files waits for ctx.
 func (a *Authority) Run(ctx context.Context) error {
 	if a.files == (Files{}) {
@@ -48,9 +49,8 @@ func (a *Authority) Reload() {
 		return
 	}
 	a.loaded, a.reloadErr = sum, nil
-	a.state.Store(s)
-	a.roots.publish(s.roots, s.keyID)
-	a.log.Info("files of the CA reloaded", slog.Any("authority", a), slog.Any("bundle", s.roots.String()))
+	a.enter(a.state.Load().reloaded(s, time.Now(), a.ttl))
+	a.log.Info("files of the CA reloaded", slog.String("key", s.keyID), slog.Any("bundle", a.Bundle().String()))
 }
 
 // Err says why the files of the CA, as they are now, could not be loaded; nil if

@@ -55,7 +55,13 @@ func TestRootsAreReloaded(t *testing.T) {
 	if err := os.WriteFile(f.Roots, root.pem(), 0o600); err != nil { // in place
 		t.Fatal(err)
 	}
-	if got := <-bundles; !got.Equal(old) { // nothing was published in between
+	if got := <-bundles; !got.Equal(both) { // nothing was published in between
+		t.Errorf("%v: the second root is not dropped before it is time", got)
+	}
+	if !a.Retire() {
+		t.Error("a root cannot be dropped")
+	}
+	if got := <-bundles; !got.Equal(old) {
 		t.Errorf("%v, want %v again", got, old)
 	}
 	eventually(t, "no error any more", func() bool { return a.Err() == nil })
@@ -77,7 +83,13 @@ func TestSignerIsReloadedAsAWhole(t *testing.T) {
 		t.Errorf("signed by %s", got.IssuerKeyID)
 	}
 	write(t, f.Chain, next.pem())
-	eventually(t, "the new signer is used", func() bool { return a.IssuerKeyID() != before.IssuerKeyID })
+	eventually(t, "the new signer is read", func() bool { _, due := a.Promotion(); return due })
+	if got := issue(t, a, web); got.IssuerKeyID != before.IssuerKeyID {
+		t.Errorf("signed by %s before anybody said that it is trusted", got.IssuerKeyID)
+	}
+	if !a.Promote(a.Bundle()) || a.IssuerKeyID() == before.IssuerKeyID {
+		t.Error("the new signer is not used")
+	}
 	after := issue(t, a, web)
 	if err := verify(decode(t, after.CertificateChainPEM), a.Bundle()); err != nil {
 		t.Error(err)
@@ -129,8 +141,11 @@ func TestReloadFollowsTheKubelet(t *testing.T) {
 			t.Fatal(err)
 		}
 		project(2*n+2, root.pem())
-		if got := <-bundles; got.Len() != 1 {
+		if got := <-bundles; got.Len() != 2 || !a.Retire() {
 			t.Fatalf("%v after the swap back", got)
+		}
+		if got := <-bundles; got.Len() != 1 {
+			t.Fatalf("%v after the end of the second root", got)
 		}
 	}
 }

@@ -59,7 +59,7 @@ type serverCertificate struct {
 func (s *server) certificate(now time.Time) (*tls.Certificate, error) {
 	for {
 		c := s.current.Load()
-		if c != nil && c.issuer == s.authority.state.Load() && now.Before(c.renewAt) {
+		if c != nil && c.issuer == s.authority.state.Load().signer && now.Before(c.renewAt) {
 			return &c.Certificate, nil
 		}
 		valid := c != nil && now.Before(c.notAfter)
@@ -88,7 +88,7 @@ func (s *server) certificate(now time.Time) (*tls.Certificate, error) {
 }
 
 func (s *server) renew(now time.Time) (*serverCertificate, error) {
-	from := s.authority.state.Load()
+	from := s.authority.state.Load().signer
 	c, err := from.sign(leafTemplate(s.names, now, s.authority.ttl))
 	if err != nil {
 		return nil, err

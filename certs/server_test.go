@@ -118,6 +118,10 @@ func TestServerCertificateFollowsTheSigner(t *testing.T) {
 	write(t, f.Chain, two.pem())
 	write(t, f.Key, two.keyPEM(t))
 	a.Reload()
+	if _, _, err := handshake(onlyTwo, server); err == nil {
+		t.Error("signed by two before everybody trusts it")
+	}
+	a.Promote(a.Bundle())
 	if _, _, err := handshake(onlyTwo, server); err != nil {
 		t.Error(err)
 	}

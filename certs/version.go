@@ -69,7 +69,7 @@ func RenewAt(issued, notAfter time.Time, r float64) time.Time {
 // needs no other: it was issued for id, by the present issuer, and is before half
 // of its life. renewAt says when it will need one.
 func (a *Authority) StillGood(version string, id mesh.Identity, now time.Time) (renewAt time.Time, ok bool) {
-	v, ok := parseVersion(version, a.state.Load().versionKey, id)
+	v, ok := parseVersion(version, a.state.Load().signer.versionKey, id)
 	if !ok {
 		return time.Time{}, false
 	}

@@ -24,6 +24,7 @@ func (c *change) finish() []Key {
 		}
 		c.forget(at, a)
 	}
+	c.joinHTTPPorts()
 	slices.SortFunc(c.keys, Key.Compare)
 	return c.keys
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
 // world is a small random cluster: few names and few addresses, so that everything
@@ -20,6 +21,7 @@ type world struct {
 	slices   map[Name]*Slice
 	pods     map[Name]*Pod
 	routes   map[Object]*Route
+	settings Settings
 }
 
 var (
@@ -46,6 +48,15 @@ func (w *world) some() []string {
 	return out
 }
 
+func (w *world) ports() []Port {
+	var out []Port
+	for i := range 1 + w.IntN(3) {
+		protocols := []Protocol{ProtocolUnspecified, ProtocolHTTP, ProtocolGRPC, ProtocolTCP, ProtocolTLS, ProtocolUDP}
+		out = append(out, Port{Name: worldNames[i], Number: uint16(80 + i), Protocol: protocols[w.IntN(len(protocols))]})
+	}
+	return out
+}
+
 // batch changes a few objects of the world and says so.
 func (w *world) batch() Batch {
 	var b Batch
@@ -60,6 +71,7 @@ func (w *world) batch() Batch {
 			}
 			v := svc(n, w.some()...)
 			v.ExternalAddresses = ips(w.some()...)
+			v.Ports, v.Headless = w.ports(), w.IntN(5) == 0
 			w.services[v.Name] = v
 		case 1:
 			n = fmt.Sprint(n, "-", w.IntN(3))
@@ -86,12 +98,23 @@ func (w *world) batch() Batch {
 				continue
 			}
 			v := pod(n, w.some()...)
+			if w.IntN(4) == 0 {
+				v.Workload.Kind = "StatefulSet"
+			}
 			v.Meshed, v.Terminating, v.HostNetwork = w.IntN(2) == 0, w.IntN(3) == 0, w.IntN(5) == 0
 			w.pods[v.Name] = v
 		case 3:
 			v := httpRoute(n, w.one(), w.one())
 			if w.IntN(2) == 0 {
 				v = grpcRoute(n, w.one())
+			}
+			for i := range v.ParentRefs() {
+				switch ref := &v.ParentRefs()[i]; w.IntN(3) {
+				case 0:
+					ref.Port = new(gatewayv1.PortNumber(80 + w.IntN(3)))
+				case 1:
+					ref.SectionName = new(gatewayv1.SectionName(w.one()))
+				}
 			}
 			if remove {
 				delete(w.routes, v.id())
@@ -101,6 +124,10 @@ func (w *world) batch() Batch {
 			w.routes[v.id()] = v
 		}
 	}
+	if w.IntN(5) == 0 {
+		w.settings.ServerFirstPorts = []uint16{uint16(80 + w.IntN(4))}
+	}
+	b.Settings = new(w.settings)
 	// All of the world is given: the store finds out what is different.
 	b.Services = slices.Collect(maps.Values(w.services))
 	b.Slices = slices.Collect(maps.Values(w.slices))
@@ -117,6 +144,7 @@ func answers(v View) map[Key]string {
 		add(Key{Kind: KindAddress, Address: a}, []any{v.Owner(a), v.Sharers(a)})
 	}
 	add(Key{Kind: KindExternal}, v.External())
+	add(Key{Kind: KindSettings}, *v.Settings())
 	for _, n := range worldNames {
 		if s := v.Service(name(n)); s != nil {
 			add(Key{Kind: KindService, Name: name(n)}, *s)
@@ -126,10 +154,19 @@ func answers(v View) map[Key]string {
 		}
 		var routes []string
 		for _, r := range v.Routes(name(n)) {
-			routes = append(routes, fmt.Sprint(r.Kind(), r.Name(), r.Parents()))
+			var refs []string
+			for _, ref := range r.ParentRefs() {
+				refs = append(refs, fmt.Sprint(ref.Name, deref(ref.Port), deref(ref.SectionName)))
+			}
+			routes = append(routes, fmt.Sprint(r.Kind(), r.Name(), refs))
 		}
 		if len(routes) > 0 {
 			add(Key{Kind: KindRoutes, Name: name(n)}, routes)
+		}
+		for _, kind := range []string{"Deployment", "StatefulSet"} {
+			if ports := v.HTTPPorts(Workload{kind, name(n)}); len(ports) > 0 {
+				add(Key{Kind: KindHTTPPorts, Name: name(kind + "/" + n)}, ports)
+			}
 		}
 		for i := range 3 {
 			if p := v.Pod(name(fmt.Sprint(n, "-", i))); p != nil {
@@ -140,9 +177,17 @@ func answers(v View) map[Key]string {
 	return out
 }
 
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
 // TestRandomChanges: after any sequence of batches a store answers like one that was
 // given the result at once, and each batch named exactly what it changed.
 func TestRandomChanges(t *testing.T) {
+	named := map[Kind]int{}
 	for seed := range uint64(12) {
 		w := newWorld(seed)
 		store := NewStore(Settings{})
@@ -161,6 +206,14 @@ func TestRandomChanges(t *testing.T) {
 				t.Fatalf("seed %d, step %d: named %s\nchanged %s", seed, step, got, want)
 			}
 			before = after
+			for _, k := range keys {
+				named[k.Kind]++
+			}
+		}
+	}
+	for kind := KindService; kind <= KindHTTPPorts; kind++ {
+		if kind != KindNamespace && named[kind] < 20 { // no namespaces in this world
+			t.Errorf("%d changes of %s", named[kind], kind)
 		}
 	}
 }

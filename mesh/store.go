@@ -33,6 +33,7 @@ type Store struct {
 	parents   map[Name][]*Route  // by parent Service, sorted by compareRoutes
 	claims    map[netip.Addr]int // how many Services list an address as external
 	external  []netip.Addr       // the keys of claims, sorted; replaced, never modified
+	http      httpPorts
 
 	subscribing sync.Mutex
 	subscribers []*subscriber // replaced, never modified
@@ -105,6 +106,7 @@ func NewStore(settings Settings) *Store {
 		uids:       map[string]*Pod{},
 		parents:    map[Name][]*Route{},
 		claims:     map[netip.Addr]int{},
+		http:       newHTTPPorts(),
 	}
 }
 

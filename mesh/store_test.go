@@ -89,7 +89,7 @@ func TestApplyNamesWhatChanged(t *testing.T) {
 			Pods: []*Pod{pod("web-1", "10.0.0.1", "fd00::1")}, Routes: []*Route{httpRoute("r", "web")},
 			Namespaces: []*Namespace{{Name: "shop"}},
 		}, "Service shop/web; Service shop/web: endpoints; Service shop/web: routes; " +
-			"address 10.0.0.1; address 10.96.0.1; address fd00::1; address fd00:96::1; Pod shop/web-1; Namespace shop"},
+			"address 10.0.0.1; address 10.96.0.1; address fd00::1; address fd00:96::1; Pod shop/web-1; Namespace shop; deployment/shop/web: HTTP ports"},
 		{"equal values say nothing", Batch{
 			Services: []*Service{svc("web", "10.96.0.1", "fd00:96::1")}, Slices: []*Slice{slice("web-1", "10.0.0.1")},
 			Pods: []*Pod{pod("web-1", "10.0.0.1", "fd00::1")}, Routes: []*Route{httpRoute("r", "web")},
@@ -118,9 +118,9 @@ func TestApplyNamesWhatChanged(t *testing.T) {
 			func() *Slice { s := slice("web-2", "10.0.0.2"); s.Service = name("api"); return s }()}},
 			"Service shop/api: endpoints; Service shop/web: endpoints"},
 		{"a route moves to another parent", Batch{Routes: []*Route{httpRoute("r", "api")}},
-			"Service shop/api: routes; Service shop/web: routes"},
+			"Service shop/api: routes; Service shop/web: routes; deployment/shop/web: HTTP ports"},
 		{"a GRPCRoute of the same name", Batch{Routes: []*Route{grpcRoute("r", "api", "web")}},
-			"Service shop/api: routes; Service shop/web: routes"},
+			"Service shop/api: routes; Service shop/web: routes; deployment/shop/web: HTTP ports"},
 		{"an address with a new owner", Batch{Deleted: []Object{{ObjectPod, name("job-1")}}, Services: []*Service{svc("api", "10.0.0.9")}},
 			"Service shop/api; address 10.0.0.9; Pod shop/job-1"},
 		{"an external address", Batch{Services: []*Service{
@@ -136,7 +136,7 @@ func TestApplyNamesWhatChanged(t *testing.T) {
 			{ObjectNamespace, Name{Name: "shop"}}, {ObjectServiceAccount, name("web")}, {ObjectPod, name("never-was")},
 		}}, "Service shop/api; Service shop/web; Service shop/api: endpoints; Service shop/web: endpoints; " +
 			"Service shop/api: routes; Service shop/web: routes; address 10.0.0.1; address 10.0.0.2; address 10.0.0.9; " +
-			"address 10.96.0.1; address 10.96.0.2; address fd00::1; Pod shop/web-1; Pod shop/web-2; Namespace shop"},
+			"address 10.96.0.1; address 10.96.0.2; address fd00::1; Pod shop/web-1; Pod shop/web-2; Namespace shop; deployment/shop/web: HTTP ports"},
 	}
 	s := NewStore(Settings{})
 	var notified []Key
@@ -155,6 +155,7 @@ func TestApplyNamesWhatChanged(t *testing.T) {
 	for what, n := range map[string]int{
 		"addresses": len(s.addresses), "backings": len(s.backings), "parents": len(s.parents), "uids": len(s.uids),
 		"workloads": len(s.workloads), "claims": len(s.claims), "slices": len(s.slices),
+		"Services with HTTP ports": len(s.http.services), "workloads with HTTP ports": len(s.http.workloads),
 	} {
 		if n != 0 {
 			t.Errorf("%d %s are left in an empty store", n, what)

@@ -3,6 +3,7 @@ package mesh
 import (
 	"cmp"
 	"net/netip"
+	"strings"
 )
 
 // Kind says what sort of value a Key names.
@@ -18,6 +19,7 @@ const (
 	KindNamespace                 // View.Namespace
 	KindSettings                  // View.Settings
 	KindExternal                  // View.External
+	KindHTTPPorts                 // View.HTTPPorts
 )
 
 var kindNames = [...]string{
@@ -29,6 +31,7 @@ var kindNames = [...]string{
 	KindNamespace: "namespace",
 	KindSettings:  "settings",
 	KindExternal:  "external addresses",
+	KindHTTPPorts: "HTTP ports",
 }
 
 // String returns the kind in lower case.
@@ -40,8 +43,8 @@ func (k Kind) String() string {
 }
 
 // Key names a value that a View can look up. It is comparable. Name is set for
-// the kinds that go by name (a Namespace has only Name.Name), Address for
-// KindAddress.
+// the kinds that go by name (a Namespace has only Name.Name; a workload has its kind
+// in front of it, "Deployment/web"), Address for KindAddress.
 type Key struct {
 	Kind    Kind
 	Name    Name
@@ -55,6 +58,9 @@ func (k Key) String() string {
 		return "Service " + k.Name.String()
 	case KindEndpoints, KindRoutes:
 		return "Service " + k.Name.String() + ": " + k.Kind.String()
+	case KindHTTPPorts:
+		kind, name, _ := strings.Cut(k.Name.Name, "/")
+		return Workload{kind, Name{k.Name.Namespace, name}}.String() + ": " + k.Kind.String()
 	case KindAddress:
 		return "address " + k.Address.String()
 	case KindPod:
@@ -93,4 +99,9 @@ type View interface {
 	// External returns the ExternalAddresses of all Services: sorted, each once. It
 	// changes (KindExternal) only when this list does.
 	External() []netip.Addr
+	// HTTPPorts returns the ports on which the workload's pods serve HTTP and nothing
+	// else, sorted: those behind the ports of Services of their namespace which are
+	// declared HTTP (DeclaredHTTP; of routes, those in that namespace count). It must
+	// not be modified.
+	HTTPPorts(Workload) []uint16
 }

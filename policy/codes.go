@@ -56,6 +56,7 @@ const (
 	codeProtocolContradicts = "FL0261"
 	codeSelectsNothing      = "FL0262"
 	codeNoSidecar           = "FL0263"
+	codeEndpointUnknown     = "FL0264"
 )
 
 // Codes returns the table of all codes, in their order.
@@ -147,6 +148,8 @@ func Codes() []CodeInfo {
 			"No pod and no workload's template has the labels that the Service selects, so it has no endpoints. Correct the selector or the labels."},
 		{codeNoSidecar, Warning, "Selected pods have no sidecar",
 			"Some pods behind the Service have no sidecar: calls to them are plaintext and nobody proves an identity. Have them injected, or take them out of the Service."},
+		{codeEndpointUnknown, Warning, "Endpoint's pod is not there",
+			"An EndpointSlice of the Service names a pod (targetRef) that does not exist or does not have the address. Nobody is sent there: that pod may have a sidecar, and must not be called in plaintext. Add the pod, correct targetRef or address, or leave targetRef out if the address is not a pod's."},
 	}
 }
 

@@ -30,6 +30,7 @@ func Lint(l Lister) []Finding {
 		fs = append(fs, lintReach(l, s)...)
 		fs = append(fs, lintPorts(l.Settings(), s)...)
 		fs = append(fs, lintSelector(s, pods[s.Name.Namespace])...)
+		fs = append(fs, lintEndpoints(s, l.Endpoints(s.Name))...)
 	}
 	return onePerMatch(sortFindings(fs))
 }

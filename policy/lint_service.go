@@ -146,6 +146,25 @@ func lintSelector(s *mesh.Service, pods []*mesh.Pod) []Finding {
 	return nil
 }
 
+// lintEndpoints returns which endpoints of a Service nobody is sent to, because
+// the pods that its slices name are not there.
+func lintEndpoints(s *mesh.Service, e *mesh.Endpoints) []Finding {
+	if e == nil {
+		return nil
+	}
+	var unknown []string
+	for i := range e.List {
+		if x := &e.List[i]; x.Unknown {
+			unknown = append(unknown, fmt.Sprintf("pod %s at %s", x.TargetPod, x.Address))
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	return []Finding{serviceFinding(s, codeEndpointUnknown, "endpoints", "add the pods, or correct targetRef or address in the EndpointSlice",
+		"%d of %d endpoints are left out: not there is %s", len(unknown), len(e.List), firstFew(unknown))}
+}
+
 func selects(selector, labels map[string]string) bool {
 	for k, v := range selector {
 		if have, ok := labels[k]; !ok || have != v {

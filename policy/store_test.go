@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
@@ -52,6 +53,18 @@ func decode(batch *mesh.Batch, doc, source string) error {
 		service := convert.Service(&s)
 		service.Source = source
 		batch.Services = append(batch.Services, service)
+	case "EndpointSlice":
+		var s discoveryv1.EndpointSlice
+		if err := into(&s); err != nil {
+			return err
+		}
+		batch.Slices = append(batch.Slices, convert.Slice(&s))
+	case "Pod":
+		var p corev1.Pod
+		if err := into(&p); err != nil {
+			return err
+		}
+		batch.Pods = append(batch.Pods, convert.Pod(&p))
 	case "HTTPRoute":
 		var r gatewayv1.HTTPRoute
 		if err := into(&r); err != nil {

@@ -38,6 +38,18 @@ func (a *authenticator) authenticate(ctx context.Context, bearer string) (*ads.C
 	return a.client(pod), nil
 }
 
+// refresh is ads.Config.Refresh.
+func (a *authenticator) refresh(c *ads.Client) *ads.Client {
+	pod := a.store.PodByUID(c.PodUID)
+	if pod == nil {
+		return nil
+	}
+	if now := a.client(pod); *now != *c {
+		return now
+	}
+	return c
+}
+
 // code says whether coming again with the same token may help.
 func code(err error) codes.Code {
 	var refused *token.Error

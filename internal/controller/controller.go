@@ -75,11 +75,11 @@ func New(o Options) (*Controller, error) {
 	c.generator = xds.New(xds.Config{Authority: authority, TrustDomain: o.TrustDomain})
 	live := token.NewLivePods(jwt, func(uid string) bool { return c.store.PodByUID(uid) != nil }, nil)
 	a := &authenticator{tokens: live, store: c.store, client: c.generator.Client}
-	c.server, err = ads.New(ads.Config{Source: c.generator, View: c.store, Authenticate: a.authenticate, Log: o.Log})
+	c.server, err = ads.New(ads.Config{Source: c.generator, View: c.store, Authenticate: a.authenticate, Refresh: a.refresh, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
-	c.proxies = newProxies(c.store, c.server, c.generator)
+	c.proxies = newProxies(c.server.RefreshPods)
 	return c, nil
 }
 
@@ -175,6 +175,7 @@ func (c *Controller) subscribe(ctx context.Context, group *errgroup.Group) {
 		c.proxies.changed(keys)
 	})
 	context.AfterFunc(ctx, cancel)
+	group.Go(func() error { return c.proxies.run(ctx) })
 	group.Go(func() error { return c.authority.Run(ctx) })
 	group.Go(func() error { return c.followAuthority(ctx) })
 }

@@ -1,48 +1,61 @@
 package controller
 
 import (
+	"context"
+	"sync"
+
 	"github.com/fairlead/fairlead/mesh"
-	"github.com/fairlead/fairlead/xds"
-	"github.com/fairlead/fairlead/xds/ads"
 )
 
 // proxies keeps the streams in step with the pods behind them: a deleted pod's
-// stream is closed, one whose pod changed is described anew.
+// stream is closed, one whose pod changed is described anew. The model's writer
+// only notes which pods changed (changed); the work is done by run.
 type proxies struct {
-	store     *mesh.Store
-	server    *ads.Server
-	generator *xds.Generator
+	refresh func(...mesh.Name)
+	wake    chan struct{}
+
+	mu      sync.Mutex // guards:
+	touched map[mesh.Name]struct{}
 }
 
-func newProxies(store *mesh.Store, server *ads.Server, generator *xds.Generator) *proxies {
-	return &proxies{store: store, server: server, generator: generator}
+// newProxies has refresh told of the pods that changed: ads.Server.RefreshPods.
+func newProxies(refresh func(...mesh.Name)) *proxies {
+	return &proxies{refresh: refresh, wake: make(chan struct{}, 1), touched: make(map[mesh.Name]struct{})}
 }
 
 // changed is told of every change of the model, after it is visible.
 func (p *proxies) changed(keys []mesh.Key) {
-	touched := make(map[mesh.Name]bool)
+	p.mu.Lock()
 	for _, k := range keys {
 		if k.Kind == mesh.KindPod {
-			touched[k.Name] = true
+			p.touched[k.Name] = struct{}{}
 		}
 	}
-	if len(touched) == 0 {
-		return
+	work := len(p.touched) > 0
+	p.mu.Unlock()
+	if work {
+		select {
+		case p.wake <- struct{}{}:
+		default:
+		}
 	}
-	p.server.CloseWhere(func(c *ads.Client) bool {
-		return touched[c.Pod] && p.store.PodByUID(c.PodUID) == nil
-	})
-	p.server.UpdateClient(func(c *ads.Client) *ads.Client {
-		if !touched[c.Pod] {
-			return nil
+}
+
+// run does what changed asks for, until ctx ends.
+func (p *proxies) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.wake:
 		}
-		pod := p.store.PodByUID(c.PodUID)
-		if pod == nil {
-			return nil
+		p.mu.Lock()
+		names := make([]mesh.Name, 0, len(p.touched))
+		for name := range p.touched {
+			names = append(names, name)
 		}
-		if now := p.generator.Client(pod); *now != *c {
-			return now
-		}
-		return nil
-	})
+		clear(p.touched)
+		p.mu.Unlock()
+		p.refresh(names...)
+	}
 }

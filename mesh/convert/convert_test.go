@@ -116,6 +116,37 @@ func TestSliceConditions(t *testing.T) {
 	}
 }
 
+// TestTargets: who an endpoint is, by the word of its slice.
+func TestTargets(t *testing.T) {
+	web := mesh.Name{Namespace: "shop", Name: "web-1"}
+	cases := []struct {
+		why string
+		ref *corev1.ObjectReference
+		pod mesh.Name
+		uid string
+	}{
+		{"nothing", nil, mesh.Name{}, ""},
+		{"a pod", &corev1.ObjectReference{Kind: "Pod", Namespace: "shop", Name: "web-1", UID: "1"}, web, "1"},
+		{"of the slice's namespace", &corev1.ObjectReference{Kind: "Pod", Name: "web-1"}, web, ""},
+		{"a virtual machine", &corev1.ObjectReference{Kind: "VirtualMachine", Namespace: "shop", Name: "web-1", UID: "1"}, mesh.Name{}, ""},
+		{"a pod without a name", &corev1.ObjectReference{Kind: "Pod", UID: "1"}, mesh.Name{}, ""},
+	}
+	for _, c := range cases {
+		meta := metav1.ObjectMeta{Namespace: "shop", Name: "web"}
+		slice := Slice(&discoveryv1.EndpointSlice{ObjectMeta: meta, Endpoints: []discoveryv1.Endpoint{
+			{Addresses: []string{"10.0.0.1"}, TargetRef: c.ref},
+		}})
+		mirrored := Endpoints(&corev1.Endpoints{ObjectMeta: meta, Subsets: []corev1.EndpointSubset{ //nolint:staticcheck // still written
+			{Addresses: []corev1.EndpointAddress{{IP: "10.0.0.1", TargetRef: c.ref}}},
+		}})
+		for _, e := range []mesh.Endpoint{slice.Endpoints[0], mirrored[0].Endpoints[0]} {
+			if e.TargetPod != c.pod || e.TargetUID != c.uid {
+				t.Errorf("%s: %v %q", c.why, e.TargetPod, e.TargetUID)
+			}
+		}
+	}
+}
+
 func TestServiceAddresses(t *testing.T) {
 	s := Service(&corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(time.Date(2026, 1, 31, 12, 0, 0, 5, time.FixedZone("", 7200)))},

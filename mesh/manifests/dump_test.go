@@ -42,7 +42,8 @@ func dump(r Result) string {
 		line(&b, "slice", s.Name.String(), "of "+s.Service.String(), portsOf(s.Ports), from(s.Source))
 		for _, e := range s.Endpoints {
 			line(&b, "  endpoint", e.Address.String(), word(!e.Ready, "not-ready"), word(!e.Serving, "not-serving"),
-				word(e.Terminating, "terminating"), word(e.Node != "", "on "+e.Node), word(e.Zone != "", "zone "+e.Zone))
+				word(e.Terminating, "terminating"), word(e.Node != "", "on "+e.Node), word(e.Zone != "", "zone "+e.Zone),
+				word(!e.TargetPod.IsZero(), "of "+e.TargetPod.String()))
 		}
 	}
 	for _, x := range r.Batch.Routes {

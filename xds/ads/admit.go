@@ -16,7 +16,8 @@ import (
 
 // serve is the handler of a stream. Streams that come all at once (a reconnect
 // storm) are authenticated and synced a bounded number at a time, in the order
-// in which they came; one that waits holds nothing but its place.
+// in which they came; one that waits holds nothing but its place. It can be
+// closed meanwhile like any other.
 func (srv *Server) serve(g grpc.ServerStream) error {
 	p, ok := peer.FromContext(g.Context())
 	if !ok {
@@ -37,26 +38,42 @@ func (srv *Server) serveWire(w wire, conn closer, remote string) error {
 		srv.log.Warn("a stream is refused", "remote", remote, "error", err)
 		return err
 	}
+	s := srv.newStream(w, conn, remote, client)
+	if srv.register(s) != nil {
+		return errDraining()
+	}
+	defer srv.unregister(s)
+	defer s.end()
+	// What happens to the pod from here on reaches s. What has happened since it was
+	// authenticated may not have.
+	if !s.refresh() {
+		srv.stats.refused.Add(1)
+		return status.Errorf(codes.PermissionDenied, "pod %s is gone", client.Pod)
+	}
 	if srv.syncSem.Acquire(w.Context(), 1) != nil {
 		return status.FromContextError(w.Context().Err()).Err()
 	}
-	s := srv.newStream(w, conn, remote, client)
-	if err := srv.register(s); err != nil || srv.draining.Load() {
-		s.end()
-		srv.unregister(s)
+	s.begin(time.Now())
+	if srv.draining.Load() {
 		return errDraining()
 	}
 	srv.stats.connects.Add(1)
-	defer srv.unregister(s)
-	defer s.end()
-	s.arm(s.syncUntil)
-	if !s.ageAt.IsZero() {
-		s.arm(s.ageAt)
-	}
 	if err := s.read(); err != io.EOF {
 		return err
 	}
 	return nil
+}
+
+// begin starts the initial sync; end, if not synced before, ends it.
+func (s *stream) begin(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.syncing = true
+	s.syncUntil = now.Add(s.srv.cfg.SyncLease)
+	s.arm(s.syncUntil)
+	if !s.ageAt.IsZero() {
+		s.arm(s.ageAt)
+	}
 }
 
 func errDraining() error {
@@ -108,14 +125,12 @@ func bearer(ctx context.Context) (token string, ok bool) {
 func (srv *Server) newStream(w wire, conn closer, remote string, c *Client) *stream {
 	now := time.Now()
 	s := &stream{
-		srv:       srv,
-		id:        srv.lastID.Add(1),
-		wire:      w,
-		conn:      conn,
-		since:     now,
-		remote:    remote,
-		syncing:   true,
-		syncUntil: now.Add(srv.cfg.SyncLease),
+		srv:    srv,
+		id:     srv.lastID.Add(1),
+		wire:   w,
+		conn:   conn,
+		since:  now,
+		remote: remote,
 	}
 	if age := srv.cfg.MaxAge; age > 0 {
 		s.ageAt = now.Add(age/2 + rand.N(age+1))

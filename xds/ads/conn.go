@@ -27,8 +27,10 @@ func ServerOptions(creds credentials.TransportCredentials) []grpc.ServerOption {
 			PermitWithoutStream: true,
 		}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
-			Time:    30 * time.Second,
-			Timeout: 20 * time.Second,
+			// Anyone can open a connection, but only one with a token keeps a stream.
+			MaxConnectionIdle: time.Minute,
+			Time:              30 * time.Second,
+			Timeout:           20 * time.Second,
 		}),
 		grpc.ConnectionTimeout(20 * time.Second),
 		grpc.WriteBufferSize(32 << 10),

@@ -18,12 +18,13 @@ func (s *stream) full(t Type) bool {
 	return t == Cluster && len(s.sets[Cluster]) >= limit-limit/4
 }
 
-// refuse answers a name that the client subscribes to, and that it cannot be
-// given: it is told that there is none. Nothing of it is kept.
-func (s *stream) refuse(t Type, name string) {
+// refuse takes a name that the client is to have and cannot be given. It is told
+// that there is none, but for what it has from an earlier stream or did not name
+// itself (silent): that is left as it is. Nothing is kept of it.
+func (s *stream) refuse(t Type, name string, silent bool) {
 	s.srv.stats.namesRefused.Add(1)
 	s.warnFull(Ref{t, name})
-	if ts := &s.types[t]; len(ts.untold) < maxUntold {
+	if ts := &s.types[t]; !silent && len(ts.untold) < maxUntold {
 		ts.untold = append(ts.untold, name)
 	}
 }

@@ -132,7 +132,7 @@ func fuzzStream(t *testing.T, script []byte) {
 			case 0:
 				time.Sleep(time.Duration(next()) * 100 * time.Millisecond)
 			case 1:
-				w.srv.UpdateClient(func(c *Client) *Client { n := *c; n.Class = fmt.Sprint(next() % 2); return &n })
+				w.setClass("web-1", fmt.Sprint(next()%2))
 			case 2:
 				w.src.mu.Lock()
 				w.src.wildcards[Type(next()%int(numTypes))] = []string{names[next()%9]}
@@ -190,10 +190,14 @@ func checkStreams(t *testing.T, srv *Server) {
 				}
 			}
 		}
-		full := count >= srv.cfg.MaxHeld
+		for r, n := range refs {
+			if h := s.get(r); h == nil && s.missing[r] != n || h != nil && h.refs != n {
+				t.Errorf("%s: %d references, counted otherwise (%v), missing %d", r, n, h, s.missing[r])
+			}
+		}
 		for ty := range s.sets {
 			for _, h := range s.sets[ty] {
-				if h.refs != refs[h.ref()] && !full && srv.stats.refsRefused.Load() == 0 {
+				if h.refs != refs[h.ref()] {
 					t.Errorf("%s: %d references, counted %d", h.ref(), refs[h.ref()], h.refs)
 				}
 			}

@@ -169,6 +169,7 @@ func fakeAuth(_ context.Context, token string) (*Client, error) {
 	c := &Client{
 		Identity: mesh.Identity{TrustDomain: "cluster.local", Account: mesh.Name{Namespace: "shop", Name: "default"}},
 		Pod:      mesh.Name{Namespace: "shop", Name: parts[0]},
+		PodUID:   "uid-" + parts[0],
 		Workload: mesh.Workload{Kind: "Deployment", Name: mesh.Name{Namespace: "shop", Name: parts[0]}},
 	}
 	if len(parts) > 1 {
@@ -189,12 +190,53 @@ type world struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	conns  []*grpc.ClientConn
+
+	podMu   sync.Mutex
+	classes map[string]string // of pods whose class changed
+	gone    map[string]bool   // pods that were deleted
+}
+
+// refresh is Config.Refresh.
+func (w *world) refresh(c *Client) *Client {
+	w.podMu.Lock()
+	defer w.podMu.Unlock()
+	if w.gone[c.Pod.Name] {
+		return nil
+	}
+	class, ok := w.classes[c.Pod.Name]
+	if !ok || c.Class == class {
+		return c
+	}
+	n := *c
+	n.Class = class
+	return &n
+}
+
+// setClass changes the class of a pod.
+func (w *world) setClass(pod, class string) {
+	w.podMu.Lock()
+	w.classes[pod] = class
+	w.podMu.Unlock()
+	w.srv.RefreshPods(mesh.Name{Namespace: "shop", Name: pod})
+}
+
+// remove deletes a pod.
+func (w *world) remove(pod string, tell bool) {
+	w.podMu.Lock()
+	w.gone[pod] = true
+	w.podMu.Unlock()
+	if tell {
+		w.srv.RefreshPods(mesh.Name{Namespace: "shop", Name: pod})
+	}
 }
 
 func newWorld(tb testing.TB, cfg Config) *world {
 	tb.Helper()
-	w := &world{src: newFakeSource(), lis: bufconn.Listen(64 << 10), done: make(chan struct{})}
-	cfg.Source, cfg.View = w.src, fakeView{}
+	w := &world{
+		src: newFakeSource(), lis: bufconn.Listen(64 << 10), done: make(chan struct{}),
+		classes: make(map[string]string), gone: make(map[string]bool),
+	}
+	cfg.Source, cfg.View, cfg.Refresh = w.src, fakeView{}, w.refresh
 	if cfg.Authenticate == nil {
 		cfg.Authenticate = fakeAuth
 	}
@@ -241,7 +283,7 @@ type client struct {
 	unanswered [][]*discovery.DeltaDiscoveryResponse // looked at, owned by the test
 }
 
-func (w *world) connect(tb testing.TB, token string) *client {
+func (w *world) dial(tb testing.TB) *grpc.ClientConn {
 	tb.Helper()
 	conn, err := grpc.NewClient("passthrough:ads", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return w.lis.DialContext(ctx) }))
@@ -249,6 +291,12 @@ func (w *world) connect(tb testing.TB, token string) *client {
 		tb.Fatal(err)
 	}
 	w.conns = append(w.conns, conn)
+	return conn
+}
+
+func (w *world) connect(tb testing.TB, token string) *client {
+	tb.Helper()
+	conn := w.dial(tb)
 	ctx, cancel := context.WithCancel(context.Background())
 	if token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)

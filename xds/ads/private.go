@@ -10,10 +10,12 @@ import (
 // issuing is what a stream keeps for a private resource: not its content.
 type issuing struct {
 	running bool
-	again   bool // asked for while running
+	again   bool // to be made once more, while running
 	stop    context.CancelFunc
-	at      time.Time // when to issue it anew; zero: never
-	wait    time.Duration
+	at      time.Time     // when to issue it anew; zero: never
+	have    string        // what the source is told then that the client has
+	wait    time.Duration // before the next attempt, after errors
+	asked   time.Time     // when it is the turn of a client that asked too often; zero: it did not
 }
 
 func (i *issuing) cancel() {
@@ -30,14 +32,53 @@ const (
 // issueFirst has h made unless that was tried already; then the timer sees to
 // the next attempt.
 func (s *stream) issueFirst(h *held, now time.Time) {
-	if h.ext.issue.at.After(now) || h.ext.issue.running {
+	if h.ext.issue.at.After(now) {
 		return
 	}
 	have := h.ext.reported
 	if have == foreignVersion.blob.id {
 		have = ""
 	}
+	s.issueAsked(h, have, now)
+}
+
+// issueAsked has h made because the client asks for it, as often as it may. What
+// is being made already will do.
+func (s *stream) issueAsked(h *held, have string, now time.Time) {
+	is := h.ext.issue
+	if is.running || is.asked.After(now) {
+		return
+	}
+	if wait := s.asks.take(now); wait > 0 {
+		is.asked = now.Add(wait)
+		s.arm(is.asked)
+		return
+	}
 	s.issue(h, have)
+}
+
+// bucket is a token bucket: it has askBurst tokens, one of which comes back every
+// askInterval.
+type bucket struct {
+	full time.Time // when it has all of them
+}
+
+// A signature is the dearest thing that a client can ask for.
+const (
+	askBurst    = 4
+	askInterval = 15 * time.Second
+)
+
+// take takes a token, or says how long it is until there is one.
+func (b *bucket) take(now time.Time) (wait time.Duration) {
+	if b.full.Before(now) {
+		b.full = now
+	}
+	if wait = b.full.Sub(now) - (askBurst-1)*askInterval; wait > 0 {
+		return wait
+	}
+	b.full = b.full.Add(askInterval)
+	return 0
 }
 
 // bare replaces the version of a private resource by one without its bytes, for
@@ -63,7 +104,7 @@ func (s *stream) issue(h *held, have string) {
 		return
 	}
 	ctx, cancel := context.WithCancel(s.wire.Context())
-	is.running, is.stop, is.at = true, cancel, time.Time{}
+	is.running, is.stop, is.at, is.asked, is.have = true, cancel, time.Time{}, time.Time{}, ""
 	s.srv.wg.Add(1)
 	go func() {
 		defer s.srv.wg.Done()
@@ -102,12 +143,13 @@ func (srv *Server) issue(ctx context.Context, s *stream, h *held, have string) {
 	if h.is(dead) || s.closed || h.ext == nil || h.ext.issue == nil {
 		return
 	}
-	s.issued(h, v, renew, err)
+	s.issued(h, v, renew, have, err)
 	s.kick()
 }
 
-// issued takes the outcome. v is nil if there was an error.
-func (s *stream) issued(h *held, v *version, renew Renewal, err error) {
+// issued takes the outcome. v is nil if there was an error: then it is tried
+// again, with the same have.
+func (s *stream) issued(h *held, v *version, renew Renewal, have string, err error) {
 	is := h.ext.issue
 	is.running, is.stop = false, nil
 	now := time.Now()
@@ -115,6 +157,7 @@ func (s *stream) issued(h *held, v *version, renew Renewal, err error) {
 		h.e.failed.Store(true)
 		is.wait = min(max(2*is.wait, issueRetryMin), issueRetryMax)
 		is.at = now.Add(is.wait/2 + rand.N(is.wait/2+1))
+		is.have = have
 		s.arm(is.at)
 		return
 	}
@@ -164,14 +207,24 @@ func (srv *Server) callIssue(ctx context.Context, c *Client, k Key, have string)
 func (s *stream) renew(now time.Time) {
 	for _, h := range s.privates {
 		is := h.ext.issue
-		switch {
-		case is.at.IsZero() || is.running:
-		case is.at.After(now):
-			s.arm(is.at)
-		case s.deliverable(h):
-			s.issue(h, "")
-		default:
+		if is.running {
+			continue
+		}
+		if !is.at.IsZero() && !is.at.After(now) {
+			if s.deliverable(h) {
+				s.issue(h, is.have)
+				continue
+			}
 			is.at = time.Time{}
+		}
+		if !is.asked.IsZero() && !is.asked.After(now) {
+			is.asked = time.Time{}
+			s.mark(h) // the client may not want it any more
+		}
+		for _, at := range [...]time.Time{is.at, is.asked} {
+			if !at.IsZero() {
+				s.arm(at)
+			}
 		}
 	}
 }

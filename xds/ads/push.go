@@ -318,7 +318,7 @@ func (s *stream) plan(h *held, now time.Time) (action, *version) {
 	case !(h.is(resend) && h.acked.same(w)) && s.blocked(h, w, now):
 		return doWait, nil
 	case w.blob.buf == nil: // private, and sent before: nobody has the bytes
-		s.issue(h, "")
+		s.issueAsked(h, "", now)
 		return doNothing, nil
 	}
 	return doSend, w

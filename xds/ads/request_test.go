@@ -1,6 +1,7 @@
 package ads
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -38,12 +39,14 @@ func decodesAlike(t *testing.T, wire []byte) {
 	}
 	if err != nil {
 		tooLong := func(s string) bool { return len(s) > maxNameBytes }
-		if len(m.ResourceNamesSubscribe)+len(m.ResourceNamesUnsubscribe)+len(m.InitialResourceVersions) >= maxRequestNames ||
-			slices.ContainsFunc(m.ResourceNamesSubscribe, tooLong) || slices.ContainsFunc(m.ResourceNamesUnsubscribe, tooLong) ||
+		if slices.ContainsFunc(m.ResourceNamesSubscribe, tooLong) || slices.ContainsFunc(m.ResourceNamesUnsubscribe, tooLong) ||
 			slices.ContainsFunc(slices.Collect(maps.Keys(m.InitialResourceVersions)), tooLong) {
 			return
 		}
 		t.Fatalf("decode: %v, but protobuf reads %v", err, &m)
+	}
+	if r.excess > 0 {
+		return
 	}
 	if r.known && typeURLs[r.typ] != m.TypeUrl {
 		t.Errorf("type %s, want %s", r.typ, m.TypeUrl)
@@ -85,7 +88,6 @@ func TestRequestBounds(t *testing.T) {
 		m    *discovery.DeltaDiscoveryRequest
 		want string
 	}{
-		{"many names", &discovery.DeltaDiscoveryRequest{ResourceNamesSubscribe: make([]string, maxRequestNames+1)}, "names in one request"},
 		{"long name", &discovery.DeltaDiscoveryRequest{ResourceNamesSubscribe: []string{strings.Repeat("x", maxNameBytes+1)}}, "1025 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -98,6 +100,38 @@ func TestRequestBounds(t *testing.T) {
 				t.Errorf("decode: %v, want an error with %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestRequestOfAFullClient: whatever a client may hold it may also name when it
+// comes again, twice; what is beyond that is left out and does not end the stream.
+func TestRequestOfAFullClient(t *testing.T) {
+	m := &discovery.DeltaDiscoveryRequest{TypeUrl: typeURLs[Cluster], InitialResourceVersions: make(map[string]string)}
+	for i := range defaultMaxHeld {
+		name := fmt.Sprintf("out/tcp/some-namespace-%d/some-service-with-a-name:%05d", i%100, i)
+		m.ResourceNamesSubscribe = append(m.ResourceNamesSubscribe, name)
+		m.InitialResourceVersions[name] = strings.Repeat("f", versionBytes)
+	}
+	read := func() (r request) {
+		t.Helper()
+		wire, err := proto.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(wire) > maxRequestBytes {
+			t.Fatalf("the request has %d bytes; at most %d are read", len(wire), maxRequestBytes)
+		}
+		if err := r.decode(wire); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := read(); len(r.subscribe) != defaultMaxHeld || len(r.initial) != defaultMaxHeld || r.excess != 0 {
+		t.Errorf("%d and %d names, %d left out", len(r.subscribe), len(r.initial), r.excess)
+	}
+	m.ResourceNamesSubscribe = make([]string, maxRequestNames+3)
+	if r := read(); len(r.subscribe) != maxRequestNames || len(r.initial) != defaultMaxHeld || r.excess != 3 {
+		t.Errorf("%d and %d names, %d left out", len(r.subscribe), len(r.initial), r.excess)
 	}
 }
 

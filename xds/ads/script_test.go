@@ -121,7 +121,7 @@ func (sc *script) run(line string) (string, error) {
 	}
 	var err error
 	switch f[0] {
-	case "recv", "silent", "stats", "status", "held", "rollout", "ended", "builds", "haves", "log":
+	case "recv", "silent", "stats", "status", "held", "rollout", "ended", "builds", "haves", "log", "logged":
 		synctest.Wait()
 		got, err := sc.observe(f)
 		if err != nil {
@@ -131,7 +131,7 @@ func (sc *script) run(line string) (string, error) {
 			return got, fmt.Errorf("got: %s", got)
 		}
 		return line, nil
-	case "set", "unset", "wildcard", "renew", "fail":
+	case "set", "unset", "wildcard", "renew", "fail", "failissue":
 		err = sc.source(f)
 	case "connect":
 		c := sc.connect(sc.t, f[2])
@@ -152,20 +152,13 @@ func (sc *script) run(line string) (string, error) {
 		d, _ := time.ParseDuration(f[1])
 		time.Sleep(d)
 	case "class":
-		sc.srv.UpdateClient(func(c *Client) *Client {
-			if c.Pod.Name != f[1] {
-				return nil
-			}
-			n := *c
-			n.Class = f[2]
-			return &n
-		})
+		sc.setClass(f[1], f[2])
 	case "reissue":
 		sc.srv.Reissue(func(*Client, Key) bool { return true })
 	case "wait":
 		err = sc.wait(f)
 	case "close":
-		sc.srv.CloseWhere(func(c *Client) bool { return c.Pod.Name == f[1] })
+		sc.remove(f[1], len(f) == 2)
 	case "drain":
 		d, _ := time.ParseDuration(f[1])
 		go sc.srv.Drain(sc.t.Context(), d)
@@ -180,6 +173,14 @@ func (sc *script) source(f []string) error {
 	switch f[0] {
 	case "renew":
 		sc.src.renew, _ = time.ParseDuration(f[1])
+		return nil
+	case "failissue":
+		sc.src.mu.Lock()
+		defer sc.src.mu.Unlock()
+		sc.src.issueErr = nil
+		if len(f) > 1 {
+			sc.src.issueErr = errors.New(strings.Join(f[1:], " "))
+		}
 		return nil
 	case "fail":
 		sc.src.mu.Lock()
@@ -375,6 +376,13 @@ func (sc *script) observe(f []string) (string, error) {
 		}
 		*list = nil
 		return got, nil
+	case "logged":
+		n, _ := strconv.Atoi(f[1])
+		text := strings.Join(f[2:], " ")
+		if got := strings.Count(sc.logs.String(), text); got != n {
+			return fmt.Sprintf("logged %d %s", got, text), nil
+		}
+		return strings.Join(f, " "), nil
 	case "log":
 		if want := strings.Join(f[1:], " "); !strings.Contains(sc.logs.String(), want) {
 			return "", fmt.Errorf("the log does not say %q", want)
@@ -453,6 +461,12 @@ func (sc *script) stats(f []string) (string, error) {
 			v = st.StickyLost
 		case "overflows":
 			v = st.Overflows
+		case "names_refused":
+			v = st.NamesRefused
+		case "refs_refused":
+			v = st.RefsRefused
+		case "replaced":
+			v = st.Replaced
 		case "issues":
 			v = st.Issues
 		case "held":

@@ -25,6 +25,7 @@ import (
 type Server struct {
 	// Set once.
 	cfg      Config
+	start    time.Time // see clock
 	source   Source
 	overflow func(Key) Key // nil if the source bounds nothing
 	log      *slog.Logger
@@ -51,6 +52,7 @@ type Server struct {
 
 	mu      sync.Mutex // guards:
 	streams map[uint64]*stream
+	pods    podIndex
 	closed  bool
 	empty   chan struct{} // closed when the last stream is gone; nil if nobody waits
 }
@@ -64,6 +66,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	srv := &Server{
 		cfg:      cfg,
+		start:    time.Now(),
 		source:   cfg.Source,
 		log:      cfg.Log,
 		index:    newIndex(),
@@ -75,6 +78,7 @@ func New(cfg Config) (*Server, error) {
 		issueSem: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		pace:     make(chan struct{}, 1),
 		streams:  make(map[uint64]*stream),
+		pods:     newPodIndex(),
 	}
 	if o, ok := cfg.Source.(Overflower); ok {
 		srv.overflow = o.Overflow
@@ -134,7 +138,15 @@ func (srv *Server) Register(g grpc.ServiceRegistrar) {
 		}},
 		Metadata: "envoy/service/discovery/v3/ads.proto",
 	}, srv)
-	grpc_health_v1.RegisterHealthServer(g, srv.health)
+	grpc_health_v1.RegisterHealthServer(g, checkOnly{srv.health})
+}
+
+// checkOnly is a health service without Watch: a stream that needs no token would
+// keep a connection open for good.
+type checkOnly struct{ grpc_health_v1.HealthServer }
+
+func (checkOnly) Watch(*grpc_health_v1.HealthCheckRequest, grpc.ServerStreamingServer[grpc_health_v1.HealthCheckResponse]) error {
+	return status.Error(codes.Unimplemented, "only Check is served")
 }
 
 // Changed tells the server which values of the mesh changed. They must be
@@ -149,14 +161,22 @@ func (srv *Server) Changed(keys []mesh.Key) {
 
 var errClosed = errors.New("the server is closed")
 
-// register makes s known. It fails once the server is closed.
+// register makes s known. An older stream of the same pod is cut off: whatever
+// holds it, the pod has one. It fails once the server is closed.
 func (srv *Server) register(s *stream) error {
 	srv.mu.Lock()
-	defer srv.mu.Unlock()
 	if srv.closed {
+		srv.mu.Unlock()
 		return errClosed
 	}
 	srv.streams[s.id] = s
+	older := srv.pods.add(s)
+	srv.mu.Unlock()
+	if older != nil {
+		srv.stats.replaced.Add(1)
+		srv.log.Debug("a stream is cut off: its pod has opened another", "client", older.label(), "remote", older.remote, "other", s.remote)
+		older.cut()
+	}
 	return nil
 }
 
@@ -164,6 +184,7 @@ func (srv *Server) unregister(s *stream) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	delete(srv.streams, s.id)
+	srv.pods.remove(s)
 	if len(srv.streams) == 0 && srv.empty != nil {
 		close(srv.empty)
 		srv.empty = nil

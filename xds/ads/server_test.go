@@ -191,6 +191,13 @@ func TestServices(t *testing.T) {
 		}
 		synctest.Wait()
 		check(grpc_health_v1.HealthCheckResponse_SERVING)
+		watch, err := health.Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := watch.Recv(); status.Code(err) != codes.Unimplemented {
+			t.Errorf("a stream that needs no token: %v", err)
+		}
 		sotw, err := discovery.NewAggregatedDiscoveryServiceClient(w.conns[0]).StreamAggregatedResources(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -202,6 +209,10 @@ func TestServices(t *testing.T) {
 		if _, err := none.stream.Recv(); status.Code(err) != codes.Unauthenticated || !strings.Contains(err.Error(), "no bearer token") {
 			t.Errorf("without a token: %v", err)
 		}
+		if err := c.subscribe(Cluster, "cart"); err != nil { // it does not answer, so it is not idle
+			t.Fatal(err)
+		}
+		synctest.Wait()
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errors.New("no time"))
 		if err := w.srv.Drain(ctx, time.Minute); err == nil || err.Error() != "no time" {
@@ -244,5 +255,9 @@ func TestNewNeedsItsParts(t *testing.T) {
 		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "ads: Config.") {
 			t.Errorf("New: %v", err)
 		}
+	}
+	cfg := Config{Source: newFakeSource(), View: fakeView{}, Authenticate: fakeAuth, MaxHeld: maxRequestNames + 1}
+	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "MaxHeld is 40001") {
+		t.Errorf("New: %v", err)
 	}
 }

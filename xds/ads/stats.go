@@ -12,7 +12,7 @@ type counters struct {
 	acks, ackNanos, nacks, quarantined, withheld      atomic.Int64
 	strayAnswers, unknownTypes                        atomic.Int64
 	afterTimeouts, stickyLost, overflows, refsRefused atomic.Int64
-	namesRefused                                      atomic.Int64
+	namesRefused, replaced                            atomic.Int64
 	builds, buildErrors, buildNanos                   atomic.Int64
 	cacheHits, cacheMisses                            atomic.Int64
 	issues, issueErrors, issueNanos                   atomic.Int64
@@ -26,6 +26,7 @@ type Stats struct {
 	CachedEntries int // built resources that none holds
 	Connects      int64
 	Refused       int64 // streams that were not admitted
+	Replaced      int64 // streams cut because their pod opened another
 	Aged          int64 // streams closed for their age, or by Drain
 	StalledCut    int64 // streams cut because the client did not read or answer
 	Pushes        int64 // responses
@@ -68,6 +69,7 @@ func (srv *Server) Stats() Stats {
 		CachedEntries: cached,
 		Connects:      c.connects.Load(),
 		Refused:       c.refused.Load(),
+		Replaced:      c.replaced.Load(),
 		Aged:          c.aged.Load(),
 		StalledCut:    c.stalledCut.Load(),
 		Pushes:        c.pushes.Load(),

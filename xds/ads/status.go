@@ -167,7 +167,7 @@ func (s *stream) status() ProxyStatus {
 		Identity: c.Identity.String(),
 		Remote:   s.remote,
 		Since:    s.since,
-		Synced:   s.idle() && !s.unbuilt(),
+		Synced:   s.started && s.idle() && !s.unbuilt(),
 	}
 	if !c.Pod.IsZero() {
 		p.Pod = c.Pod.String()

@@ -34,11 +34,13 @@ type stream struct {
 	ageAt  time.Time // zero: never
 
 	// Atomic.
-	client atomic.Pointer[Client]
+	client atomic.Pointer[Client] // of one pod; stored under refreshing
 	// sendSince is when the present send began; ackSince when the oldest unanswered
 	// response was sent. Server.clock, 0: none.
 	sendSince atomic.Int64
 	ackSince  atomic.Int64
+
+	refreshing sync.Mutex // one refresh at a time, so that the latest answer counts
 
 	// Under timers.mu.
 	timerAt    time.Time // zero: none is set

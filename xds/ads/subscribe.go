@@ -36,7 +36,8 @@ func (s *stream) subscribe(r *request, now time.Time) {
 		case t == VirtualHost && !strings.Contains(name, "/"):
 			s.wildcard(t, name+"/", false)
 		default:
-			s.subscribeName(t, name, first)
+			_, has := r.initial[name]
+			s.subscribeName(t, name, first, first && has)
 		}
 	}
 	if first {
@@ -58,10 +59,11 @@ func (s *stream) subscribe(r *request, now time.Time) {
 	}
 }
 
-func (s *stream) subscribeName(t Type, name string, first bool) {
+// subscribeName subscribes to a name; has says that the client reports to have it.
+func (s *stream) subscribeName(t Type, name string, first, has bool) {
 	h := s.hold(t, name)
 	if h == nil {
-		s.refuse(t, name)
+		s.refuse(t, name, has)
 		return
 	}
 	if !h.is(explicit) {
@@ -126,8 +128,7 @@ func (s *stream) holdAll(t Type, names []string, prefix string, reason uint16) {
 		}
 		h := s.hold(t, name)
 		if h == nil {
-			s.srv.stats.namesRefused.Add(1)
-			s.warnFull(Ref{t, name})
+			s.refuse(t, name, true)
 			continue
 		}
 		h.flags |= reason
@@ -178,8 +179,7 @@ func (s *stream) report(t Type, initial map[string]string, now time.Time) {
 			continue
 		}
 		if h = s.hold(t, name); h == nil {
-			s.srv.stats.namesRefused.Add(1)
-			s.warnFull(Ref{t, name})
+			s.refuse(t, name, true)
 			continue
 		}
 		h.more().reported = version
