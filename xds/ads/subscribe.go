@@ -26,13 +26,13 @@ func (s *stream) subscribe(r *request, now time.Time) {
 	first := !ts.seen
 	ts.seen = true
 	if first && len(r.subscribe) == 0 && (t == Cluster || t == Listener || t == VirtualHost) {
-		s.wildcard(t, "", len(r.initial) == 0)
+		s.wildcard(t, "", r.wantsAnswer())
 	}
 	for _, name := range r.subscribe {
 		switch {
 		case name == "":
 		case name == "*":
-			s.wildcard(t, "", len(r.initial) == 0)
+			s.wildcard(t, "", r.wantsAnswer())
 		case t == VirtualHost && !strings.Contains(name, "/"):
 			s.wildcard(t, name+"/", false)
 		default:
@@ -274,3 +274,10 @@ func (s *stream) holdsForeign() bool {
 	}
 	return false
 }
+
+// wantsAnswer reports that a wildcard subscription is to be answered even if
+// there is nothing to send: the first of a client that has nothing, which waits for
+// it; and that to clusters of one that comes back, since Envoy's back-off between
+// connections grows until a message arrives (1.40: seen to reach its maximum over
+// a few restarts of the server in which nothing had changed).
+func (r *request) wantsAnswer() bool { return len(r.initial) == 0 || r.typ == Cluster }
