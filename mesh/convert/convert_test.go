@@ -136,7 +136,8 @@ func TestTargets(t *testing.T) {
 		slice := Slice(&discoveryv1.EndpointSlice{ObjectMeta: meta, Endpoints: []discoveryv1.Endpoint{
 			{Addresses: []string{"10.0.0.1"}, TargetRef: c.ref},
 		}})
-		mirrored := Endpoints(&corev1.Endpoints{ObjectMeta: meta, Subsets: []corev1.EndpointSubset{ //nolint:staticcheck // still written
+		//lint:ignore SA1019 Endpoints are deprecated, but still written
+		mirrored := Endpoints(&corev1.Endpoints{ObjectMeta: meta, Subsets: []corev1.EndpointSubset{
 			{Addresses: []corev1.EndpointAddress{{IP: "10.0.0.1", TargetRef: c.ref}}},
 		}})
 		for _, e := range []mesh.Endpoint{slice.Endpoints[0], mirrored[0].Endpoints[0]} {
