@@ -15,11 +15,11 @@ type feed struct {
 	subs  map[chan Bundle]struct{}
 }
 
-// publish makes b the latest, if the stage differs from the last one.
+// publish makes b the latest, if it or the stage differs from the last one.
 func (f *feed) publish(b Bundle, stage string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if stage == f.stage {
+	if b.Equal(f.last) && stage == f.stage {
 		return
 	}
 	f.last, f.stage = b, stage

@@ -28,8 +28,8 @@ type state struct {
 	earlierEnd time.Time
 }
 
-// stage names what Subscribe tells about.
-func (s *state) stage() string { return s.signer.id + s.latest.id + s.latest.roots.ID() + s.trust.ID() }
+// stage names what Subscribe tells about, besides trust.
+func (s *state) stage() string { return s.signer.id + s.latest.id + s.latest.roots.ID() }
 
 // reloaded is the state after the files have changed to s.
 func (st *state) reloaded(s *issuer, now time.Time, ttl time.Duration) *state {

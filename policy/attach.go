@@ -22,13 +22,10 @@ func selectPorts(service *mesh.Service, parent mesh.Name, ref *gatewayv1.ParentR
 		return nil, refuse(codeParentUnroutable, "name", "attach the route to a Service with a cluster IP", "Service %s is headless: its callers call pods, and routes go by the Service's address", parent)
 	}
 	var ports []uint16
-	for _, p := range service.Ports {
-		if p.Protocol == mesh.ProtocolUDP ||
-			ref.Port != nil && *ref.Port != int32(p.Number) ||
-			ref.SectionName != nil && *ref.SectionName != "" && string(*ref.SectionName) != p.Name {
-			continue
+	for i := range service.Ports {
+		if p := &service.Ports[i]; mesh.ParentSelects(ref, p) {
+			ports = append(ports, p.Number)
 		}
-		ports = append(ports, p.Number)
 	}
 	if len(ports) > 0 {
 		return ports, nil

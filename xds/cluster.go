@@ -3,6 +3,7 @@ package xds
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 
@@ -28,10 +29,31 @@ func cluster(k ads.Key, v mesh.View) (ads.Built, error) {
 	case n.Fixed == envoy.BlackholeName:
 		return built(envoy.NewEmpty(n)), nil
 	case n.Address.IsValid():
-		return addressCluster(n, v, k.Variant == overflow), nil
+		namespace, tooMany := strings.CutSuffix(k.Variant, overflow)
+		if n.TCP && silent(n, v, namespace) {
+			return built(envoy.NewEmpty(n)), nil
+		}
+		return addressCluster(n, v, tooMany), nil
 	default:
 		return backendCluster(n, v), nil
 	}
+}
+
+// silent reports that who calls an address as TCP, from that namespace, calls a port
+// that is declared HTTP. What he has not said within a second is HTTP all the same
+// (clients open connections in advance): sent on, it would go round the rules, and
+// what it claims of itself would reach the app. He is closed, as an HTTP server does
+// with idle connections, and a client of HTTP is used to it.
+func silent(n envoy.ClusterName, v mesh.View, namespace string) bool {
+	if s := serviceAt(v, n.Address); s != nil {
+		return s.Name != apiServer && policy.DeclaredHTTP(v, namespace, s.Name, n.Address.Port())
+	}
+	owner := v.Owner(n.Address.Addr())
+	if owner.Pod.IsZero() {
+		return false
+	}
+	pod := v.Pod(owner.Pod)
+	return pod != nil && slices.Contains(v.HTTPPorts(pod.Workload), n.Address.Port())
 }
 
 func built(c *clusterv3.Cluster) ads.Built { return ads.Built{Message: c} }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fairlead/fairlead/certs"
@@ -75,11 +76,13 @@ func (g *Generator) Client(pod *mesh.Pod) *ads.Client {
 // reads the mesh's settings; what else reads them comes out as it was.
 func (g *Generator) BundleKeys() []mesh.Key { return []mesh.Key{{Kind: mesh.KindSettings}} }
 
-// overflow is the variant of a cluster for a client that holds too many.
-const overflow = "overflow"
+// overflow ends the variant of a cluster for a client that holds too many. No
+// namespace has a slash in it.
+const overflow = "/overflow"
 
-// Resolve implements ads.Source. Only virtual hosts differ between clients: by
-// the namespace, which may have consumer routes.
+// Resolve implements ads.Source. Virtual hosts, and what becomes of connections on
+// which no HTTP was seen, differ between clients: by the namespace, which may have
+// consumer routes. The inbound listener differs between workloads.
 func (g *Generator) Resolve(c *ads.Client, t ads.Type, name string) (ads.Key, bool) {
 	k := ads.Key{Type: t, Name: name}
 	ok := false
@@ -87,10 +90,18 @@ func (g *Generator) Resolve(c *ads.Client, t ads.Type, name string) (ads.Key, bo
 	case ads.Secret:
 		_, ok = envoy.ParseSecret(name)
 	case ads.Cluster:
-		_, ok = envoy.ParseCluster(name)
+		var n envoy.ClusterName
+		if n, ok = envoy.ParseCluster(name); n.TCP {
+			k.Variant = c.Identity.Account.Namespace
+		}
 	case ads.Endpoint:
 		_, ok = envoy.ParseAssignment(name)
-	case ads.Listener, ads.RouteConfiguration:
+	case ads.Listener:
+		ok = name == envoy.OutboundName || name == envoy.InboundName
+		if name == envoy.InboundName {
+			k.Variant = workloadVariant(c.Workload)
+		}
+	case ads.RouteConfiguration:
 		ok = name == envoy.OutboundName || name == envoy.InboundName
 	case ads.VirtualHost:
 		var a netip.AddrPort
@@ -126,7 +137,7 @@ func (g *Generator) Sticky(k ads.Key) bool {
 // Overflow implements ads.Overflower. Beyond the limit a pod that is called by its
 // address is refused if it has a sidecar, and passed through if it has none.
 func (g *Generator) Overflow(k ads.Key) ads.Key {
-	k.Variant = overflow
+	k.Variant += overflow
 	return k
 }
 
@@ -165,7 +176,7 @@ func (g *Generator) Build(k ads.Key, v mesh.View) (ads.Built, error) {
 	case ads.Endpoint:
 		return endpoints(k.Name, v)
 	case ads.Listener:
-		return listener(k.Name, v)
+		return listener(k, v)
 	case ads.RouteConfiguration:
 		return routes(k.Name)
 	case ads.VirtualHost:
@@ -180,9 +191,24 @@ func unknown(t ads.Type, name string) (ads.Built, error) {
 	return ads.Built{}, fmt.Errorf("%s: not a name of this mesh", ads.Key{Type: t, Name: name})
 }
 
-func listener(name string, v mesh.View) (ads.Built, error) {
+// workloadVariant is the workload in the form of a variant, "" for none; variantWorkload
+// reads it.
+func workloadVariant(w mesh.Workload) string {
+	if w == (mesh.Workload{}) {
+		return ""
+	}
+	return w.Kind + "/" + w.Name.String()
+}
+
+func variantWorkload(variant string) mesh.Workload {
+	kind, name, _ := strings.Cut(variant, "/")
+	namespace, name, _ := strings.Cut(name, "/")
+	return mesh.Workload{Kind: kind, Name: mesh.Name{Namespace: namespace, Name: name}}
+}
+
+func listener(k ads.Key, v mesh.View) (ads.Built, error) {
 	s := settings(v)
-	switch name {
+	switch k.Name {
 	case envoy.OutboundName:
 		o := envoy.Outbound{
 			Ranges:           s.Ranges,
@@ -195,9 +221,12 @@ func listener(name string, v mesh.View) (ads.Built, error) {
 		}
 		return ads.Built{Message: envoy.NewOutbound(o)}, nil
 	case envoy.InboundName:
-		return ads.Built{Message: envoy.NewInboundListener(envoy.Inbound{IPv6: envoy.HasIPv6(s.Ranges)})}, nil
+		return ads.Built{Message: envoy.NewInboundListener(envoy.Inbound{
+			IPv6:      envoy.HasIPv6(s.Ranges),
+			HTTPPorts: v.HTTPPorts(variantWorkload(k.Variant)),
+		})}, nil
 	default:
-		return unknown(ads.Listener, name)
+		return unknown(ads.Listener, k.Name)
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 	"github.com/fairlead/fairlead/xds/ads"
 )
 
-var webPod = &mesh.Pod{Name: mesh.Name{Namespace: "shop", Name: "web-1"}, UID: "1", ServiceAccount: "web"}
+var webPod = &mesh.Pod{Name: mesh.Name{Namespace: "shop", Name: "web-1"}, UID: "1", ServiceAccount: "web",
+	Workload: mesh.Workload{Kind: "Deployment", Name: mesh.Name{Namespace: "shop", Name: "web"}}}
 
 func TestResolve(t *testing.T) {
 	g := generator()
@@ -28,7 +29,7 @@ func TestResolve(t *testing.T) {
 		{ads.VirtualHost, "outbound/*", "", true, false},
 		{ads.VirtualHost, "outbound/shop.example", "shop", false, false},
 		{ads.Cluster, "10.96.0.10:80", "", true, true},
-		{ads.Cluster, "tcp/10.96.0.10:80", "", true, true},
+		{ads.Cluster, "tcp/10.96.0.10:80", "shop", true, true},
 		{ads.Cluster, "shop/catalog:80", "", true, false},
 		{ads.Cluster, "xds", "", false, false},
 		{ads.Endpoint, "shop/catalog:80/ipv6", "", true, false},
@@ -36,6 +37,8 @@ func TestResolve(t *testing.T) {
 		{ads.Secret, "peer/shop/a.b", "", true, false},
 		{ads.Secret, "peers/shop/a.b", "", false, false},
 		{ads.Listener, "outbound", "", true, false},
+		{ads.Listener, "inbound", "Deployment/shop/web", true, false},
+		{ads.RouteConfiguration, "inbound", "", true, false},
 		{ads.Listener, "virtual", "", false, false},
 	} {
 		k, ok := g.Resolve(c, x.t, x.name)

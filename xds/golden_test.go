@@ -33,7 +33,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 //	what the case is about
 //	-- mesh.yaml --           manifests, and the mesh's settings under kind: Settings
 //	-- CDS 10.96.0.10:80 --   a resource: type, name, and in brackets the namespace
-//	                          of the caller, where that matters
+//	                          of the caller, or its workload with its kind, where
+//	                          that matters
 //	-- CDS 10.96.0.10:80 alt_stat_name lb_policy --   only these fields of it
 //
 // The text of a resource starts with what goes along with it.
@@ -158,12 +159,19 @@ func parseSection(t testing.TB, header string) section {
 	if !ok {
 		t.Fatalf("section %q: no such type", header)
 	}
-	name, namespace := words[1], "shop"
+	name := words[1]
+	client := &ads.Client{Identity: mesh.Identity{Account: mesh.Name{Namespace: "shop", Name: "web"}}}
 	rest := words[2:]
 	if len(rest) > 0 && strings.HasPrefix(rest[0], "[") {
-		namespace, rest = strings.Trim(rest[0], "[]"), rest[1:]
+		who := strings.Split(strings.Trim(rest[0], "[]"), "/") // a namespace, or a workload with its kind
+		rest = rest[1:]
+		if len(who) == 3 {
+			client.Workload = mesh.Workload{Kind: who[0], Name: mesh.Name{Namespace: who[1], Name: who[2]}}
+			who = who[1:]
+		}
+		client.Identity.Account.Namespace = who[0]
 	}
-	key, ok := generator().Resolve(&ads.Client{Identity: mesh.Identity{Account: mesh.Name{Namespace: namespace, Name: "web"}}}, typ, name)
+	key, ok := generator().Resolve(client, typ, name)
 	if !ok {
 		t.Fatalf("section %q: not a name", header)
 	}

@@ -180,6 +180,15 @@ func (p *Projector) Run(ctx context.Context) error {
 	}
 }
 
+// Refresh writes the volumes that need it now: when it returns without an error,
+// each holds the present trust bundle.
+func (p *Projector) Refresh() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.wakeUp()
+	return p.refresh(time.Now())
+}
+
 // refresh writes the volumes that need it; mu is held.
 func (p *Projector) refresh(now time.Time) error {
 	bundle := p.config.Trust.Bundle()

@@ -149,6 +149,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	g := grpc.NewServer(ads.ServerOptions(credentials.NewTLS(c.authority.ServerTLS(c.options.ServerNames)))...)
 	c.server.Register(g)
 	group.Go(func() error { return g.Serve(xdsListener) })
+	group.Go(func() error { return c.followAuthority(gctx) })
 	c.serving.Store(true)
 	c.options.Log.Info("serving", "xds", xdsListener.Addr().String(), "debug", c.options.DebugAddress,
 		"services", len(c.store.Services()), "pods", len(c.store.Pods()))
@@ -167,7 +168,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	return ignoreCanceled(group.Wait())
 }
 
-// subscribe leads changes of the model and of the trust bundle to who needs them.
+// subscribe leads changes of the model to who needs them, and reads those of the CA.
 func (c *Controller) subscribe(ctx context.Context, group *errgroup.Group) {
 	cancel := c.store.Subscribe(func(keys []mesh.Key) {
 		c.volumes.changed(keys)
@@ -177,7 +178,6 @@ func (c *Controller) subscribe(ctx context.Context, group *errgroup.Group) {
 	context.AfterFunc(ctx, cancel)
 	group.Go(func() error { return c.proxies.run(ctx) })
 	group.Go(func() error { return c.authority.Run(ctx) })
-	group.Go(func() error { return c.followAuthority(ctx) })
 }
 
 // watchManifests fills the store, and closes ready when it is first filled from

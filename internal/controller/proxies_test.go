@@ -43,7 +43,7 @@ func TestProxiesCoalesce(t *testing.T) {
 			t.Errorf("looked at %v, want %v", got, want)
 		}
 		cancel()
-		if err := <-done; err != nil {
+		if err := <-done; err != context.Canceled {
 			t.Error(err)
 		}
 	})

@@ -243,12 +243,12 @@ func projectSecret(t *testing.T, dir string, files map[string][]byte) {
 	}
 }
 
-// The user's own root is replaced in three steps: trust both, sign with the new
-// one, trust the new one only. Each takes effect at once, without a restart of
-// anything, under load, and no call fails.
+// The user's own root is replaced under load, without a restart of anything, and no
+// call fails: in the three steps of a careful person (trust both, sign with the new
+// one, trust the new one only), or all at once, for the mesh makes the steps itself.
 func TestUsersRootIsReplacedUnderLoad(t *testing.T) {
 	t.Parallel()
-	was, next := newCA(t, "root 2025"), newCA(t, "root 2026")
+	was, next, last := newCA(t, "root 2025"), newCA(t, "root 2026"), newCA(t, "root 2027")
 	dir := t.TempDir()
 	projectSecret(t, dir, was.secret(t, was))
 	m := meshtest.New(t, func(o *controller.Options) { o.CA = dir })
@@ -298,7 +298,12 @@ func TestUsersRootIsReplacedUnderLoad(t *testing.T) {
 	roots(1)
 	l.more(10)
 
-	// A pod that starts now knows the new root only, and is answered.
+	projectSecret(t, dir, last.secret(t, last))
+	signedBy("the last root signs", last)
+	roots(1)
+	l.more(10)
+
+	// A pod that starts now knows the last root only, and is answered.
 	late := m.Pod(podSpec("shop", "late"))
 	if _, err := talkOn(late, address); err != nil {
 		t.Errorf("a pod that started after the change: %v", err)
@@ -306,7 +311,7 @@ func TestUsersRootIsReplacedUnderLoad(t *testing.T) {
 	l.mustNotFail("catalog-0")
 	held.mustNotFail("catalog-0")
 
-	// And the control plane shows a certificate of the new root too.
+	// And the control plane shows a certificate of the last root too.
 	m.Stop()
 	m.Start()
 	m.Connected(catalog.Pod, web, late)

@@ -14,6 +14,7 @@ import (
 	"github.com/fairlead/fairlead/internal/controller"
 	"github.com/fairlead/fairlead/internal/lab"
 	"github.com/fairlead/fairlead/test/mesh/meshtest"
+	"github.com/fairlead/fairlead/xds/ads"
 )
 
 // Addresses of the world outside the mesh, of a load balancer and of externalIPs.
@@ -379,9 +380,17 @@ spec:
 	if _, err := io.ReadFull(idle, make([]byte, 6)); err != nil {
 		t.Fatal(err)
 	}
+	cluster := ads.Key{Type: ads.Cluster, Name: address + ":80"}
+	before := m.Controller().Server().Rollout(cluster).Version
 	m.Apply("service", manifest("fresh"))
-	m.Service("shop", "fresh")
-	m.InSync()
+	m.Eventually("the sidecar has the new Service", func() error {
+		for _, k := range []ads.Key{cluster, {Type: ads.Endpoint, Name: "shop/fresh:80"}, {Type: ads.Secret, Name: "peers/shop/fresh"}} {
+			if r := m.Controller().Server().Rollout(k); r.Version == before || r.Acked == 0 || r.Acked < r.Holders {
+				return fmt.Errorf("%s: version %s, %d of %d have ACKed it", k, r.Version, r.Acked, r.Holders)
+			}
+		}
+		return nil
+	})
 	sum := oldApp.Requests.Load()
 	web.More(load, 200)
 	if n := oldApp.Requests.Load() - sum; n > 4 { // one per client may have been under way

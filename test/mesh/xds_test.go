@@ -106,7 +106,8 @@ func TestAcknowledgedMeansInForce(t *testing.T) {
 
 // A rule that Envoy does not take, although nothing was wrong with it as a manifest,
 // changes nothing: what held before goes on to hold, for old and new pods; it is
-// reported; everybody else gets their changes; and a better one heals it.
+// reported; everybody else gets their changes; and a better one heals it. Once a
+// second pod has rejected it, it is sent to nobody.
 func TestRejectedRuleIsQuarantined(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -114,6 +115,7 @@ func TestRejectedRuleIsQuarantined(t *testing.T) {
 	s.Apply("rules-busy", route("busy", "busy", saying("good")))
 	s.Apply("rules-other", route("other", "other", saying("first")))
 	busy, other := s.Service("shop", "busy").String(), s.Service("shop", "other").String()
+	web2 := s.Pod(podSpec("shop", "web2"))
 	rule := func(p *meshtest.Pod, url, want string) error {
 		r, err := p.Do(url, plainGet)
 		if err == nil && r.Header.Get("x-rule") != want {
@@ -121,8 +123,8 @@ func TestRejectedRuleIsQuarantined(t *testing.T) {
 		}
 		return err
 	}
-	for url, want := range map[string]string{busy: "good", other: "first"} {
-		s.Eventually("the rules", func() error { return rule(s.web, url, want) })
+	for _, p := range []*meshtest.Pod{s.web, web2} {
+		s.Eventually("the rules", func() error { return errors.Join(rule(p, busy, "good"), rule(p, other, "first")) })
 	}
 	load := s.web.StartLoad(busy, 2)
 
@@ -135,32 +137,35 @@ func TestRejectedRuleIsQuarantined(t *testing.T) {
 		}
 		return nil
 	})
-	d := s.Proxy(s.web)
-	i := slices.IndexFunc(d.Resources, func(r ads.ResourceStatus) bool { return r.Name == rulesOf(s.Mesh, "busy").Name })
-	if i < 0 || !d.Rejects {
-		t.Fatalf("the status does not name it: %+v", d)
+	name := rulesOf(s.Mesh, "busy").Name
+	for _, p := range []*meshtest.Pod{s.web, web2} {
+		d := s.Proxy(p)
+		i := slices.IndexFunc(d.Resources, func(r ads.ResourceStatus) bool { return r.Name == name })
+		if i < 0 || !d.Rejects {
+			t.Fatalf("the status does not name it: %+v", d)
+		}
+		r := d.Resources[i]
+		t.Logf("%s: %s", d.Pod, r.Reason)
+		if !r.Quarantined || r.Rejected != r.Version || !strings.Contains(r.Reason, "Garay") || r.Acked == r.Version {
+			t.Errorf("%s: %+v", d.Pod, r)
+		}
 	}
-	r := d.Resources[i]
-	t.Logf("reason: %s", r.Reason)
-	if !r.Quarantined || r.Rejected != r.Version || !strings.Contains(r.Reason, "Garay") || r.Acked == r.Version {
-		t.Errorf("%+v", r)
-	}
-	if !strings.Contains(s.Log(), r.Name) || !strings.Contains(s.Log(), "rejected") {
+	if !strings.Contains(s.Log(), name) || !strings.Contains(s.Log(), "rejected") {
 		t.Error("the log does not name it")
 	}
-	if err := rule(s.web, busy, "good"); err != nil {
-		t.Errorf("the rule before it: %v", err)
-	}
 	late := s.Pod(podSpec("shop", "late"))
-	if err := rule(late, busy, "good"); err != nil {
-		t.Errorf("a pod that starts now: %v", err)
+	callers := []*meshtest.Pod{s.web, web2, late}
+	for _, p := range callers {
+		if err := rule(p, busy, "good"); err != nil {
+			t.Errorf("%s: the rule before it: %v", p.Key(), err)
+		}
 	}
 	editRules(s.Mesh, "other", saying("second"))
-	for _, p := range []*meshtest.Pod{s.web, late} {
+	for _, p := range callers {
 		s.Eventually("another Service's rule", func() error { return rule(p, other, "second") })
 	}
 	editRules(s.Mesh, "busy", saying("better"))
-	for _, p := range []*meshtest.Pod{s.web, late} {
+	for _, p := range callers {
 		s.Eventually("the better rule", func() error { return rule(p, busy, "better") })
 	}
 	if d := s.Proxy(s.web); d.Rejects {

@@ -21,15 +21,22 @@
 //     nobody.
 //   - Additions go out in the order of Type, removals in reverse, and a removal
 //     only when what replaces it has been acknowledged by that client.
-//   - A version that a client rejects is withheld; if nobody has acknowledged it,
-//     it is withheld from everyone and its predecessor stays.
+//   - A version that a client rejects is withheld from it. Once two pods have
+//     rejected it and nobody has acknowledged it, it is withheld from everyone: one
+//     pod alone must not be able to do that. What a client has then stays, also if
+//     this server did not make it; nothing is ever removed for being rejected.
+//   - A pod has one stream, the newest. What one client asks for, says or rejects,
+//     however often, costs others nothing: what it may hold, have signed and have
+//     logged is bounded, and beyond the bounds it is refused name by name, since a
+//     stream that is ended for them would come back with the same wishes.
 //   - Versions are recorded at the ACK, not at the send.
 //
-// Locks, outermost first: stream.mu, then one of the leaves entry.mu, cache.mu,
-// index.mu, builder.mu, timers.mu, scopes.mu, Server.mu. No leaf is held while
-// another lock is taken, no lock of another stream while stream.mu is held, and
-// none at all while something is sent, built or marshalled. Methods of a Source
-// other than Build and Issue are called under stream.mu.
+// Locks, outermost first: stream.refreshing, stream.mu, then one of the leaves
+// entry.mu, cache.mu, index.mu, builder.mu, timers.mu, scopes.mu, Server.mu. No
+// leaf is held while another lock is taken, no lock of another stream while
+// stream.mu is held, and none at all while something is sent, built or marshalled.
+// Methods of a Source other than Build and Issue are called under stream.mu,
+// Config.Refresh under stream.refreshing.
 //
 // The package knows nothing of Kubernetes and of what the resources mean. It
 // never logs or keeps a token or the content of a private resource.

@@ -107,6 +107,8 @@ func (h *held) want() *version {
 	case !p.bad:
 	case p.good != nil:
 		v = p.good
+	case h.sent != nil && !h.sent.absent:
+		return h.sent // it has it, or is about to say whether it takes it
 	case h.acked != nil && !h.acked.absent:
 		return h.acked
 	case !h.e.sticky:

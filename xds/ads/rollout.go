@@ -14,7 +14,8 @@ const maxNamed = 20
 type Rollout struct {
 	// Version is the newest one, "" if there is no such resource (any more).
 	Version string
-	// Quarantined reports that it was rejected and is sent to nobody.
+	// Quarantined reports that two pods rejected it and none took it: it is sent to
+	// nobody, but, if it is sticky, to those that have nothing in its place.
 	Quarantined bool
 	// Holders is how many clients are to have it, Acked how many of these have
 	// acknowledged this version.

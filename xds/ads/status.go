@@ -54,7 +54,7 @@ type ResourceStatus struct {
 	// Rejected is a version that the client does not take, for Reason.
 	Rejected string `json:"rejected,omitempty"`
 	Reason   string `json:"reason,omitempty"`
-	// Quarantined reports that the newest version is sent to nobody.
+	// Quarantined is that of Rollout.
 	Quarantined bool     `json:"quarantined,omitempty"`
 	Why         []string `json:"why"` // it is held
 }

@@ -29,5 +29,6 @@
 //
 // Nothing that follows one Service is in a listener, and nothing that changes
 // often: an edit of a listener drains its connections. The one exception is the
-// outbound listener's filter_chain_matcher, which Envoy replaces in place.
+// filter_chain_matcher, which Envoy replaces in place: outbound it has the addresses
+// that are in the mesh, inbound the ports on which the workload serves HTTP only.
 package envoy

@@ -1,8 +1,22 @@
 package envoy
 
 import (
+	"strconv"
+
+	xdsmatcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	networkv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/network/v3"
+)
+
+// The inbound listener's filter chains. Those of mutual TLS are named as in the
+// outbound listener.
+const (
+	chainTLS           = "tls" // of the app's own
+	chainPlaintextHTTP = "plaintext-http"
+	chainPlaintextTCP  = "plaintext-tcp"
+	chainLoopInbound   = "loop-inbound"
+	chainLoopOutbound  = "loop-outbound"
 )
 
 // Inbound is what the inbound listener depends on. No pod's address is in it, so
@@ -10,9 +24,12 @@ import (
 type Inbound struct {
 	// IPv6 says that the cluster has IPv6 addresses.
 	IPv6 bool
+	// HTTPPorts are ports on which the app serves HTTP and nothing else.
+	HTTPPorts []uint16
 }
 
-// NewInboundListener makes the inbound listener.
+// NewInboundListener makes the inbound listener. HTTPPorts stand in the
+// filter_chain_matcher only, which Envoy updates in place: no connection is drained.
 func NewInboundListener(in Inbound) *listenerv3.Listener {
 	l := &listenerv3.Listener{
 		Name:             InboundName,
@@ -23,36 +40,24 @@ func NewInboundListener(in Inbound) *listenerv3.Listener {
 		// this it goes on as TCP.
 		ListenerFiltersTimeout:           lasting(inspectTimeout),
 		ContinueOnListenerFiltersTimeout: true,
+		FilterChainMatcher:               inboundMatcher(in),
 		FilterChains: []*listenerv3.FilterChain{
-			guard("loop-inbound", InboundPort),
-			guard("loop-outbound", OutboundPort),
+			closed(chainLoopInbound),
+			closed(chainLoopOutbound),
+			closed(chainRefuse),
 			{
-				Name:             chainHTTP,
-				FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: "tls", ApplicationProtocols: []string{alpnHTTP}},
-				TransportSocket:  downstreamTLS(),
-				Filters:          []*listenerv3.Filter{inboundHTTP(InboundName, true)},
-			},
-			{
-				Name:             chainTCP,
-				FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: "tls", ApplicationProtocols: []string{alpnTCP}},
-				TransportSocket:  downstreamTLS(),
-				Filters:          []*listenerv3.Filter{tcpProxy(tcpTo("inbound-tcp", InboundName))},
-			},
-			{ // TLS that the app makes itself
-				Name:             "tls",
-				FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: "tls"},
-				Filters:          []*listenerv3.Filter{tcpProxy(tcpTo("inbound-tls", InboundName))},
+				Name:            chainHTTP,
+				TransportSocket: downstreamTLS(),
+				Filters:         []*listenerv3.Filter{inboundHTTP(InboundName, true)},
 			},
 			{
-				Name:             "plaintext-http",
-				FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: "raw_buffer", ApplicationProtocols: httpProtocols()},
-				Filters:          []*listenerv3.Filter{inboundHTTP("inbound-plaintext", false)},
+				Name:            chainTCP,
+				TransportSocket: downstreamTLS(),
+				Filters:         []*listenerv3.Filter{tcpProxy(tcpTo("inbound-tcp", InboundName))},
 			},
-			{
-				Name:             "plaintext-tcp",
-				FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: "raw_buffer"},
-				Filters:          []*listenerv3.Filter{tcpProxy(tcpTo("inbound-plaintext-tcp", InboundName))},
-			},
+			{Name: chainTLS, Filters: []*listenerv3.Filter{tcpProxy(tcpTo("inbound-tls", InboundName))}},
+			{Name: chainPlaintextHTTP, Filters: []*listenerv3.Filter{inboundHTTP("inbound-plaintext", false)}},
+			{Name: chainPlaintextTCP, Filters: []*listenerv3.Filter{tcpProxy(tcpTo("inbound-plaintext-tcp", InboundName))}},
 		},
 	}
 	if in.IPv6 {
@@ -61,12 +66,41 @@ func NewInboundListener(in Inbound) *listenerv3.Listener {
 	return l
 }
 
-// guard closes connections to a port of the sidecar itself: forwarded, they
-// would come back for ever.
-func guard(name string, port uint32) *listenerv3.FilterChain {
-	return &listenerv3.FilterChain{
-		Name:             name,
-		FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: number(port)},
-		Filters:          []*listenerv3.Filter{tcpProxy(tcpTo(name, BlackholeName))},
+// closed is a chain that closes connections.
+func closed(name string) *listenerv3.FilterChain {
+	return &listenerv3.FilterChain{Name: name, Filters: []*listenerv3.Filter{tcpProxy(tcpTo(name, BlackholeName))}}
+}
+
+// inboundMatcher picks the inbound filter chain: by port, then by what the inspectors
+// saw. A connection to a port of the sidecar itself is closed: forwarded, it would
+// come back for ever.
+//
+// On a port for HTTP everything is, also what has not been said within a second: an
+// app there trusts what the sidecar says of its caller, so no byte may get round it.
+// What is no HTTP then is answered with a 400.
+func inboundMatcher(in Inbound) *xdsmatcherv3.Matcher {
+	protocols := map[string]*xdsmatcherv3.Matcher_OnMatch{}
+	for _, p := range httpProtocols() {
+		protocols[quoted(p)] = toChain(chainPlaintextHTTP)
 	}
+	plaintext := byValue("protocol", &networkv3.ApplicationProtocolInput{}, protocols, toChain(chainPlaintextTCP))
+
+	ports := map[string]*xdsmatcherv3.Matcher_OnMatch{}
+	for _, p := range in.HTTPPorts {
+		ports[strconv.Itoa(int(p))] = inboundChains(chainHTTP, chainRefuse, toChain(chainPlaintextHTTP))
+	}
+	ports[strconv.Itoa(InboundPort)] = toChain(chainLoopInbound)
+	ports[strconv.Itoa(OutboundPort)] = toChain(chainLoopOutbound)
+	return byValue("port", &networkv3.DestinationPortInput{}, ports, inboundChains(chainTCP, chainTLS, plaintext)).GetMatcher()
+}
+
+// inboundChains says what becomes of mutual TLS around TCP, of the app's own TLS, and
+// of plaintext.
+func inboundChains(tcp, tls string, plaintext *xdsmatcherv3.Matcher_OnMatch) *xdsmatcherv3.Matcher_OnMatch {
+	return byValue("transport", &networkv3.TransportProtocolInput{}, map[string]*xdsmatcherv3.Matcher_OnMatch{
+		"tls": byValue("protocol", &networkv3.ApplicationProtocolInput{}, map[string]*xdsmatcherv3.Matcher_OnMatch{
+			quoted(alpnHTTP): toChain(chainHTTP),
+			quoted(alpnTCP):  toChain(tcp),
+		}, toChain(tls)),
+	}, plaintext)
 }

@@ -52,21 +52,28 @@ func loopback() []netip.Prefix {
 	}
 }
 
-// meshChains goes by the first bytes. The input prints the protocols that
-// http_inspector found as a quoted list.
+// meshChains goes by the first bytes.
 func meshChains() *xdsmatcherv3.Matcher_OnMatch {
 	protocols := map[string]*xdsmatcherv3.Matcher_OnMatch{}
 	for _, p := range httpProtocols() {
-		protocols["'"+p+"'"] = toChain(chainHTTP)
+		protocols[quoted(p)] = toChain(chainHTTP)
 	}
+	return byValue("protocol", &networkv3.ApplicationProtocolInput{}, protocols, toChain(chainTCP))
+}
+
+// quoted is a list of one protocol, as ApplicationProtocolInput prints it.
+func quoted(protocol string) string { return "'" + protocol + "'" }
+
+// byValue goes by the value of an input.
+func byValue(name string, by proto.Message, values map[string]*xdsmatcherv3.Matcher_OnMatch, otherwise *xdsmatcherv3.Matcher_OnMatch) *xdsmatcherv3.Matcher_OnMatch {
 	return &xdsmatcherv3.Matcher_OnMatch{OnMatch: &xdsmatcherv3.Matcher_OnMatch_Matcher{Matcher: &xdsmatcherv3.Matcher{
 		MatcherType: &xdsmatcherv3.Matcher_MatcherTree_{MatcherTree: &xdsmatcherv3.Matcher_MatcherTree{
-			Input: input("protocol", &networkv3.ApplicationProtocolInput{}),
+			Input: input(name, by),
 			TreeType: &xdsmatcherv3.Matcher_MatcherTree_ExactMatchMap{
-				ExactMatchMap: &xdsmatcherv3.Matcher_MatcherTree_MatchMap{Map: protocols},
+				ExactMatchMap: &xdsmatcherv3.Matcher_MatcherTree_MatchMap{Map: values},
 			},
 		}},
-		OnNoMatch: toChain(chainTCP),
+		OnNoMatch: otherwise,
 	}}}
 }
 
