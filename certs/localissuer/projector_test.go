@@ -432,3 +432,19 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// Who changes the bundle can wait until it stands in every volume, whether or not
+// Run has got to it.
+func TestRefreshWritesTheBundleNow(t *testing.T) {
+	f := newFixture(t, nil)
+	f.sync(web)
+	before := f.generation(web)
+	if err := f.p.Refresh(); err != nil || f.generation(web) != before {
+		t.Errorf("nothing was due: %v", err)
+	}
+	f.addRoot()
+	if err := f.p.Refresh(); err != nil || f.read(web, RootFile) != string(f.trust.Bundle().PEM()) {
+		t.Errorf("the volume has another bundle: %v", err)
+	}
+	f.good(web)
+}

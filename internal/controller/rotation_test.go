@@ -303,7 +303,7 @@ func TestRotationEndsWithTheOldLeaves(t *testing.T) {
 		time.Sleep(59 * time.Minute)
 		s.after(time.Second)
 		s.want(root, "new key, both roots")
-		time.Sleep(time.Minute)
+		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		s.want(root, "new key, new root")
 		for i := range s.leaf { // all have ended by now

@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"os"
@@ -61,7 +62,7 @@ func TestWholeCAIsReplacedUnderLoad(t *testing.T) {
 				t.Errorf("%s shows a certificate of %s", p.Key(), c.Issuer)
 			}
 			m.Eventually(p.Key()+" knows the control plane by the new root alone", func() error {
-				return onlyRoot(m, p, next.certificate)
+				return onlyRoot(p, next.certificate)
 			})
 		}
 		l.more(20)
@@ -78,8 +79,8 @@ func TestWholeCAIsReplacedUnderLoad(t *testing.T) {
 
 // onlyRoot says what else than the root is in the file by which a sidecar knows the
 // control plane.
-func onlyRoot(m *meshtest.Mesh, p *meshtest.Pod, root *x509.Certificate) error {
-	content, err := os.ReadFile(filepath.Join(m.Controller().VolumePath(p.Name()), "root.pem"))
+func onlyRoot(p *meshtest.Pod, root *x509.Certificate) error {
+	content, err := os.ReadFile(filepath.Join(p.Volume(), "root.pem"))
 	if err != nil {
 		return err
 	}

@@ -204,6 +204,7 @@ func TestLateRefresh(t *testing.T) {
 	}
 	close(answer)
 	<-refreshed
+	wire.put(request{typ: Endpoint, known: true}) // it is read once the stream has been admitted
 	if c := w.srv.list()[0].client.Load(); c.Class != "new" {
 		t.Errorf("the class is %v", c.Class)
 	}
