@@ -5,7 +5,7 @@
 #   unit   everything that needs no root, under the race detector
 #   envoy  real Envoys in network namespaces: root, Linux
 #
-# all runs lint, then unit and envoy side by side, and ends with what was slow.
+# all runs lint, then unit and envoy side by side, and says what was slow.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
@@ -47,7 +47,7 @@ envoy() {
 slow() {
   echo "slowest tests:"
   cat build/unit.json build/rooted.json build/envoy.json 2>/dev/null |
-    tool gotestsum tool slowest --threshold 2s | head -25
+    tool gotestsum tool slowest --threshold 2s | sed -n 1,25p # to its end: a broken pipe is an error
 }
 
 case "${1:-all}" in
@@ -61,8 +61,8 @@ all)
   status=0
   envoy || status=1
   wait "$unit_pid" || status=1
-  cat build/unit.log
   slow
+  cat build/unit.log
   exit $status
   ;;
 *)
