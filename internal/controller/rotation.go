@@ -17,7 +17,7 @@ const (
 	rotationNews    = 10 * time.Second
 	rotationNewsMax = 10 * time.Minute
 	// reconnectPatience is how long a rotation waits for sidecars without a stream:
-	// Envoy tries again after 30 s at the latest. One that stays away cannot be told
+	// Envoy tries again after 10 s at the latest (its bootstrap). One that stays away cannot be told
 	// apart from one that was never started.
 	reconnectPatience = 45 * time.Second
 	// rotationSettle lets the handshakes end that began before the last ACK.
